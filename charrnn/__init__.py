@@ -1,0 +1,3 @@
+"""charrnn: a character-level text generator, a NumPy RNN with hand-written backpropagation through time."""
+
+__version__ = "0.1.0"

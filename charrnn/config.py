@@ -1,0 +1,115 @@
+"""What a network and a training run are: two frozen, validated records, and the one home of every default."""
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+from charrnn.errors import UsageError
+
+CELL_NAMES = ("rnn",)
+MAX_LAYERS = 16  # so that the named weights of any network fit the 64 members of a model file
+TRAIN_CHARS_PER_ROOT = 8000  # see default_steps
+
+
+class Stream(IntEnum):
+    """The purposes of random numbers: each draws from default_rng([seed, index, purpose]), so none disturbs another."""
+
+    INIT = 0
+    SAMPLE = 1
+
+
+def require(holds: bool, option: str, value: object, needs: str) -> None:
+    """Raise the UsageError that names the option, its value and what it needs, unless the condition holds."""
+    if not holds:
+        raise UsageError(f"{option} {value}: must be {needs}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network: V symbols, an embedding of D, L layers of H units."""
+
+    vocab_size: int
+    cell: str = "rnn"
+    activation: str = "tanh"
+    hidden_size: int = 256
+    num_layers: int = 2
+    embed_size: int = 64
+
+    def __post_init__(self) -> None:
+        require(self.vocab_size >= 1, "vocabulary", self.vocab_size, "at least one symbol")
+        require(self.cell in CELL_NAMES, "--cell", self.cell, " or ".join(CELL_NAMES))
+        require(self.activation in ("tanh", "relu"), "--activation", self.activation, "tanh or relu")
+        require(1 <= self.hidden_size <= 16384, "--hidden-size", self.hidden_size, "1 to 16384")
+        require(1 <= self.num_layers <= MAX_LAYERS, "--num-layers", self.num_layers, f"1 to {MAX_LAYERS}")
+        require(1 <= self.embed_size <= 16384, "--embed-size", self.embed_size, "1 to 16384")
+
+    @property
+    def recurrence(self) -> str:
+        """The name of the recurrence in the table CELLS: the plain RNN has one for each activation."""
+        return f"rnn_{self.activation}" if self.cell == "rnn" else self.cell
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. Losses are nats a character; `steps` is the whole budget, counted from step 0."""
+
+    steps: int
+    budget: str  # the Budget as a string, which a resume compares
+    batch_size: int = 32
+    seq_len: int = 64
+    lr: float = 2e-3
+    warmup: int = 50
+    weight_decay: float = 0.1
+    grad_clip: float = 1.0
+    eval_every: int = 200
+    val_fraction: float = 0.1
+    seed: int = 0
+    encoding: str = "utf-8"
+    min_count: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "weight_decay", "grad_clip", "val_fraction"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # so that 1 and 1.0 are one run, and one file
+        require(1 <= self.steps < 2**53, "--steps", self.steps, "at least 1")
+        require(1 <= self.batch_size <= 65536, "--batch-size", self.batch_size, "1 to 65536")
+        require(1 <= self.seq_len <= 65536, "--seq-len", self.seq_len, "1 to 65536")
+        require(0 < self.lr < math.inf, "--lr", self.lr, "a number above 0")
+        require(0 <= self.warmup < 2**53, "--warmup", self.warmup, "0 or more steps")
+        require(0 <= self.weight_decay < math.inf, "--weight-decay", self.weight_decay, "0 or more")
+        require(0 < self.grad_clip < math.inf, "--grad-clip", self.grad_clip, "a number above 0")
+        require(1 <= self.eval_every < 2**53, "--eval-every", self.eval_every, "at least 1 step")
+        require(0 <= self.val_fraction < 1, "--val-fraction", self.val_fraction, "0 or more and below 1")
+        require(0 <= self.seed < 2**63, "--seed", self.seed, "0 or more and below 2**63")
+        require(1 <= self.min_count < 2**53, "--min-count", self.min_count, "at least 1")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: an amount of steps, epochs or seconds, or what suits the text."""
+
+    kind: Literal["steps", "epochs", "seconds", "default"] = "default"
+    amount: float = 0
+
+    def __str__(self) -> str:
+        return f"{self.amount:.17g} {self.kind}" if self.amount else self.kind
+
+
+def default_batch_size(train_chars: int, seq_len: int) -> int:
+    """As many of 32 streams as give each at least eight windows: a small corpus gets fewer, at least one."""
+    return max(1, min(TrainConfig.batch_size, train_chars // (8 * seq_len)))
+
+
+def default_steps(train_chars: int, batch_size: int, seq_len: int) -> int:
+    """The budget without --steps, --epochs or --time: 8000·√N characters.
+
+    That is 59 epochs of 20 KB, 8 of 1 MB and 1.2 of 50 MB: small texts are read often, large ones once.
+    """
+    return math.ceil(TRAIN_CHARS_PER_ROOT * math.sqrt(train_chars) / (batch_size * seq_len))
+
+
+def default_eval_every(steps: int, val_chars: int, batch_size: int, seq_len: int) -> int:
+    """Ten validations a run; fewer where the held-out text is large against the budget, since each reads all of it."""
+    trained = steps * batch_size * seq_len
+    times = max(1, min(10, trained // (5 * val_chars))) if val_chars else 10
+    return max(1, math.ceil(steps / times))

@@ -1,0 +1,120 @@
+"""The vocabulary: which code points a model knows, and the ids 0 … V-1 that stand for them."""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.errors import UnknownCharacterError, UsageError
+from charrnn.ops import Ids
+
+CODE_POINTS = 0x110000
+NORMALIZATIONS = ("none", "nfc", "nfd")
+UNKNOWN = -1  # the id of a character outside a vocabulary that has no unknown symbol
+
+Codes = NDArray[np.uint32]
+
+
+def codes_of(text: str) -> Codes:
+    """Return the code points of a text, (N,), lone surrogates among them as they are."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def text_of(codes: Codes) -> str:
+    """Return the text of an array of code points: the inverse of codes_of."""
+    return codes.astype("<u4").tobytes().decode("utf-32-le")
+
+
+def normalized(text: str, form: str) -> str:
+    """Return the text in Unicode normal form `nfc` or `nfd`, or as it is for `none`."""
+    if form == "nfc":
+        return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFD", text) if form == "nfd" else text
+
+
+@dataclass(frozen=True, eq=False)
+class Vocab:
+    """Code points in ascending order, their position being their id; with `unknown`, one more id for all others.
+
+    `normalize` is the form in which the model's text was read, so every text it meets later is brought to it.
+    """
+
+    symbols: Codes  # (V,) or, with unknown, (V-1,)
+    unknown: bool = False
+    normalize: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.normalize not in NORMALIZATIONS:
+            raise UsageError(f"--normalize {self.normalize}: must be one of {', '.join(NORMALIZATIONS)}")
+
+    @classmethod
+    def build(cls, counts: NDArray[np.int64], min_count: int = 1, normalize: str = "none") -> "Vocab":
+        """Make the vocabulary of counts[code point]; what is rarer than min_count becomes the unknown symbol."""
+        symbols = np.flatnonzero(counts >= min_count).astype(np.uint32)
+        return cls(symbols, unknown=bool(np.any((counts > 0) & (counts < min_count))), normalize=normalize)
+
+    def __len__(self) -> int:
+        return len(self.symbols) + self.unknown
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocab):
+            return NotImplemented
+        same_form = self.unknown == other.unknown and self.normalize == other.normalize
+        return same_form and np.array_equal(self.symbols, other.symbols)
+
+    @property
+    def id_dtype(self) -> type[np.unsignedinteger]:
+        """The smallest integer type that holds every id."""
+        return next(t for t in (np.uint8, np.uint16, np.uint32) if len(self) <= np.iinfo(t).max + 1)
+
+    @cached_property
+    def table(self) -> NDArray[np.int32]:
+        """Code point -> id, (0x110000,)."""
+        table = np.full(CODE_POINTS, len(self.symbols) if self.unknown else UNKNOWN, np.int32)
+        table[self.symbols] = np.arange(len(self.symbols), dtype=np.int32)
+        return table
+
+    @property
+    def start_id(self) -> int:
+        """The id that comes before a text's first character: a text begins as a line does, after a newline.
+
+        A vocabulary without a newline takes its unknown symbol, or else its first one.
+        """
+        return max(0, int(self.table[ord("\n")]))
+
+    def encode(self, text: str) -> Ids:
+        """Return the ids of a text already normalized, (N,); UNKNOWN for characters outside the vocabulary."""
+        return self.table[codes_of(text)]
+
+    def encode_known(self, text: str) -> Ids:
+        """Return the ids of a text, brought to the model's normal form first.
+
+        Raises UnknownCharacterError, naming the characters, if the model has no symbol for some.
+        """
+        text = normalized(text, self.normalize)
+        ids = self.encode(text)
+        if (ids == UNKNOWN).any():
+            strange = sorted({c for c, i in zip(text, ids, strict=True) if i == UNKNOWN})
+            raise UnknownCharacterError(
+                f"the model does not know {named(strange)}: leave out such characters, or use --unknown skip"
+            )
+        return ids
+
+    @cached_property
+    def characters(self) -> list[str]:
+        """Id -> character; the unknown symbol's is U+FFFD, the replacement character."""
+        return [*text_of(self.symbols), "\ufffd"][: len(self)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids."""
+        return "".join(self.characters[i] for i in ids)
+
+
+def named(characters: list[str], at_most: int = 5) -> str:
+    """Return characters as people look them up: `U+00E9 é`, a few of them and the number of the others."""
+    shown = [f"U+{ord(c):04X} {c}" if c.isprintable() else f"U+{ord(c):04X}" for c in characters[:at_most]]
+    more = len(characters) - at_most
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

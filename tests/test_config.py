@@ -1,0 +1,145 @@
+import math
+from dataclasses import FrozenInstanceError, asdict, fields
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charrnn.cells import CELLS
+from charrnn.config import (
+    CELL_NAMES,
+    Budget,
+    ModelConfig,
+    TrainConfig,
+    default_batch_size,
+    default_eval_every,
+    default_steps,
+)
+from charrnn.errors import UsageError
+
+HUGE = 2**53
+NUMBERS = [math.nan, math.inf, -math.inf]
+
+# record, field, the option in messages, values at the bounds, values beyond them
+BOUNDS: list[tuple[type, str, str, list[Any], list[Any]]] = [
+    (ModelConfig, "vocab_size", "vocabulary", [1, 1_114_113], [0, -1]),
+    (ModelConfig, "cell", "--cell", list(CELL_NAMES), ["", "RNN", "transformer"]),
+    (ModelConfig, "activation", "--activation", ["tanh", "relu"], ["", "sigmoid"]),
+    (ModelConfig, "hidden_size", "--hidden-size", [1, 16384], [0, -1, 16385]),
+    (ModelConfig, "num_layers", "--num-layers", [1, 16], [0, -1, 17]),
+    (ModelConfig, "embed_size", "--embed-size", [1, 16384], [0, -1, 16385]),
+    (TrainConfig, "steps", "--steps", [1, HUGE - 1], [0, -1, HUGE]),
+    (TrainConfig, "batch_size", "--batch-size", [1, 65536], [0, -1, 65537]),
+    (TrainConfig, "seq_len", "--seq-len", [1, 65536], [0, -1, 65537]),
+    (TrainConfig, "lr", "--lr", [1e-300, 1e300], [0.0, -1e-3]),
+    (TrainConfig, "warmup", "--warmup", [0, HUGE - 1], [-1, HUGE]),
+    (TrainConfig, "weight_decay", "--weight-decay", [0.0, 1e300], [-1e-9]),
+    (TrainConfig, "grad_clip", "--grad-clip", [1e-300, 1e300], [0.0, -1.0]),
+    (TrainConfig, "eval_every", "--eval-every", [1, HUGE - 1], [0, -1, HUGE]),
+    (TrainConfig, "val_fraction", "--val-fraction", [0.0, 0.999], [-0.1, 1.0, 2.0]),
+    (TrainConfig, "seed", "--seed", [0, 2**63 - 1], [-1, 2**63]),
+    (TrainConfig, "min_count", "--min-count", [1, HUGE - 1], [0, -1, HUGE]),
+]
+FREE = {"budget", "encoding"}  # words; the corpus checks the encoding
+REQUIRED: dict[type, dict[str, Any]] = {
+    ModelConfig: {"vocab_size": 7},
+    TrainConfig: {"steps": 100, "budget": "100 steps"},
+}
+
+
+def test_the_defaults() -> None:
+    assert asdict(ModelConfig(7)) == {
+        "vocab_size": 7,
+        "cell": "rnn",
+        "activation": "tanh",
+        "hidden_size": 256,
+        "num_layers": 2,
+        "embed_size": 64,
+    }
+    assert asdict(TrainConfig(100, "100 steps")) == {
+        "steps": 100,
+        "budget": "100 steps",
+        "batch_size": 32,
+        "seq_len": 64,
+        "lr": 2e-3,
+        "warmup": 50,
+        "weight_decay": 0.1,
+        "grad_clip": 1.0,
+        "eval_every": 200,
+        "val_fraction": 0.1,
+        "seed": 0,
+        "encoding": "utf-8",
+        "min_count": 1,
+    }
+
+
+@pytest.mark.parametrize(("record", "field", "option", "good", "bad"), BOUNDS)
+def test_every_value_has_its_bounds(record: type, field: str, option: str, good: list[Any], bad: list[Any]) -> None:
+    for value in good:
+        assert getattr(record(**REQUIRED[record] | {field: value}), field) == value
+    for value in [*bad, *(NUMBERS if option.startswith("--") else [])]:
+        with pytest.raises(UsageError) as caught:
+            record(**REQUIRED[record] | {field: value})
+        assert str(caught.value).startswith(f"{option} {value}: must be ")
+
+
+def test_no_value_is_without_bounds() -> None:
+    bounded = [(record, field) for record, field, *_ in BOUNDS]
+    assert bounded == [(kind, field.name) for kind in REQUIRED for field in fields(kind) if field.name not in FREE]
+
+
+def test_a_configuration_stays_as_it_is() -> None:
+    with pytest.raises(FrozenInstanceError):
+        ModelConfig(7).hidden_size = 9  # type: ignore[misc]
+
+
+def test_each_cell_and_activation_is_a_line_in_the_table_of_cells() -> None:
+    names = {ModelConfig(7, cell, activation).recurrence for cell in CELL_NAMES for activation in ("tanh", "relu")}
+    assert names == set(CELLS)
+
+
+@pytest.mark.parametrize(
+    ("budget", "text"),
+    [
+        (Budget(), "default"),
+        (Budget("steps", 12_345_678), "12345678 steps"),
+        (Budget("epochs", 2.5), "2.5 epochs"),
+        (Budget("seconds", 150.0), "150 seconds"),
+    ],
+)
+def test_a_budget_is_kept_as_words(budget: Budget, text: str) -> None:
+    assert str(budget) == text
+
+
+@pytest.mark.parametrize(
+    ("train_chars", "val_chars", "batch_size", "steps", "eval_every"),
+    [
+        (18_000, 2_000, 32, 525, 53),  # 20 KB: 60 epochs
+        (900_000, 100_000, 32, 3_706, 371),  # 1 MB: 8 epochs, ten validations
+        (45_000_000, 5_000_000, 32, 26_204, 13_102),  # 50 MB: 1.2 epochs, two validations
+        (4_608, 0, 9, 943, 95),  # streams of eight windows each
+        (900, 100, 1, 3_750, 375),
+        (1, 0, 1, 125, 13),
+    ],
+)
+def test_the_default_budget_suits_the_text(
+    train_chars: int, val_chars: int, batch_size: int, steps: int, eval_every: int
+) -> None:
+    assert default_batch_size(train_chars, seq_len=64) == batch_size
+    assert default_steps(train_chars, batch_size, seq_len=64) == steps
+    assert default_eval_every(steps, val_chars, batch_size, seq_len=64) == eval_every
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(st.integers(1, 10**8), st.floats(0, 0.99), st.integers(1, 600))
+def test_default_budgets_fit_any_text(train_chars: int, val_fraction: float, seq_len: int) -> None:
+    batch_size = default_batch_size(train_chars, seq_len)
+    steps = default_steps(train_chars, batch_size, seq_len)
+    val_chars = int(train_chars * val_fraction / (1 - val_fraction))
+    eval_every = default_eval_every(steps, val_chars, batch_size, seq_len)
+    TrainConfig(steps, "default", batch_size, seq_len, eval_every=eval_every)
+    assert batch_size * seq_len <= train_chars or batch_size == 1
+    validations = math.ceil(steps / eval_every)
+    assert 1 <= validations <= 10
+    assert validations == 1 or validations * val_chars <= 0.2 * steps * batch_size * seq_len

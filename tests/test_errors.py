@@ -1,0 +1,18 @@
+import re
+
+from charrnn import errors
+
+
+def tree(kind: type[errors.CharRNNError], depth: int = 0) -> list[tuple[int, str]]:
+    return [(depth, kind.__name__), *(node for child in kind.__subclasses__() for node in tree(child, depth + 1))]
+
+
+def test_the_docstring_draws_the_tree_of_errors() -> None:
+    drawn = re.findall(r"^([│├└─ ]*)(\w+Error)  ", errors.__doc__ or "", re.M)
+    assert [(len(indent) // 4, name) for indent, name in drawn] == tree(errors.CharRNNError)
+
+
+def test_every_error_is_expected() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    assert {name for _, name in tree(errors.CharRNNError)} == {kind.__name__ for kind in kinds}
+    assert not issubclass(errors.CharRNNError, ValueError | OSError)
