@@ -1,0 +1,56 @@
+"""The contract of a recurrent cell, and the layer that is made of one.
+
+A layer is an input projection, which is the same for every cell and one product over all steps, and the recurrence,
+which cannot be parallel in time. A cell is only the latter.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from charrnn.ops import Array, linear_backward, linear_forward
+
+Params = dict[str, Array]  # names -> views into one flat vector
+Shapes = dict[str, tuple[int, ...]]
+LayerState = tuple[Array, ...]  # each (H, B)
+State = list[LayerState]  # one a layer
+Cache = dict[str, Array]  # what backward needs, allocated once for T steps of B streams, refilled at every step
+
+
+class Cell(NamedTuple):
+    """A recurrence over T steps. Shapes: a, da (T, G·H, B); h, dh (T, H, B); each part of a state (H, B)."""
+
+    gates: int  # G
+    state: tuple[str, ...]  # ("h",), or ("h", "c")
+    shapes: Callable[[int], Shapes]  # H -> the recurrent parameters
+    cache: Callable[[int, int, int, DTypeLike], Cache]  # T, B, H, dtype -> workspace
+    # params, a, state, cache -> h, state
+    forward: Callable[[Params, Array, LayerState, Cache], tuple[Array, LayerState]]
+    # params, dh, dstate, cache, grads -> da, dstate0
+    backward: Callable[[Params, Array, LayerState, Cache, Params], tuple[Array, LayerState]]
+
+
+def layer_shapes(cell: Cell, D: int, H: int) -> Shapes:
+    """Return the shapes of a layer's parameters, matrices first: the projection's and the cell's own."""
+    return {"W_xh": (cell.gates * H, D), **cell.shapes(H), "b_h": (cell.gates * H,)}
+
+
+def layer_cache(cell: Cell, T: int, B: int, H: int, dtype: DTypeLike) -> Cache:
+    """Allocate a layer's workspace for windows of up to T steps of B streams."""
+    return {"a": np.empty((T, cell.gates * H, B), dtype), **cell.cache(T, B, H, dtype)}
+
+
+def layer_forward(cell: Cell, params: Params, x: Array, state: LayerState, cache: Cache) -> tuple[Array, LayerState]:
+    """Run a layer over x (T, D, B) from a state; return h (T, H, B), a view into the cache, and the last state."""
+    a = linear_forward(params["W_xh"], params["b_h"], x, cache["a"][: len(x)])
+    return cell.forward(params, a, state, cache)
+
+
+def layer_backward(
+    cell: Cell, params: Params, x: Array, dh: Array, dstate: LayerState, cache: Cache, grads: Params
+) -> tuple[Array, LayerState]:
+    """Go back from dh (T, H, B) and the last state's gradient; return dx (T, D, B) and the initial state's gradient."""
+    da, dstate0 = cell.backward(params, dh, dstate, cache, grads)
+    return linear_backward(da, params["W_xh"], x, grads["W_xh"], grads["b_h"]), dstate0

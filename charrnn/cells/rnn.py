@@ -1,0 +1,98 @@
+"""The Elman RNN (Elman 1990, "Finding structure in time").
+
+    a_t = W_xh x_t + W_hh h_{t-1} + b_h          the input's part comes in as a
+    h_t = f(a_t),   f = tanh or relu
+
+and backwards, from dh_t, the gradient that reaches h_t from the output alone, with dh_next = 0 after the last step:
+
+    dh_next += dh_t                              the output's gradient and the one from step t+1
+    da_t     = f'(a_t) * dh_next                 f' follows from h_t: 1 - h_t² for tanh, [h_t > 0] for relu
+    dW_hh   += da_t h_{t-1}ᵀ                     for all t at once, after the loop
+    dh_next  = W_hhᵀ da_t
+
+Memory of a layer: (3T + 2)·H·B numbers (a, h, da and one step's scratch).
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes
+from charrnn.ops import Array, columns
+
+Elementwise = Callable[[Array, Array], object]  # (argument, out)
+
+
+def tanh(a: Array, out: Array) -> None:
+    """Write tanh(a) to out."""
+    np.tanh(a, out=out)
+
+
+def tanh_slope(h: Array, out: Array) -> None:
+    """Write the derivative of tanh to out, from its value h: 1 - h²."""
+    np.multiply(h, h, out=out)
+    np.subtract(1, out, out=out)
+
+
+def relu(a: Array, out: Array) -> None:
+    """Write max(a, 0) to out."""
+    np.maximum(a, 0, out=out)
+
+
+def relu_slope(h: Array, out: Array) -> None:
+    """Write the derivative of relu to out, from its value h: 1 where h > 0."""
+    np.greater(h, 0, out=out, casting="unsafe")
+
+
+def shapes(H: int) -> Shapes:
+    """Return the shape of the one recurrent parameter."""
+    return {"W_hh": (H, H)}
+
+
+def cache(T: int, B: int, H: int, dtype: DTypeLike) -> Cache:
+    """Allocate what backward needs, and one step's scratch."""
+    return {
+        "h": np.empty((T + 1, H, B), dtype),  # row 0 is the initial state
+        "da": np.empty((T, H, B), dtype),
+        "step": np.empty((H, B), dtype),
+    }
+
+
+def forward(
+    activation: Elementwise, params: Params, a: Array, state: LayerState, cache: Cache
+) -> tuple[Array, LayerState]:
+    """Run the recurrence over the input's part a (T, H, B); return h (T, H, B) and the last state."""
+    T, W_hh, h, step = len(a), params["W_hh"], cache["h"], cache["step"]
+    (h[0],) = state
+    for t in range(T):
+        np.matmul(W_hh, h[t], out=step)
+        step += a[t]
+        activation(step, h[t + 1])
+    return h[1 : T + 1], (h[T].copy(),)
+
+
+def backward(
+    slope: Elementwise, params: Params, dh: Array, dstate: LayerState, cache: Cache, grads: Params
+) -> tuple[Array, LayerState]:
+    """Go back through the recurrence; add to dW_hh, return da (T, H, B) and the initial state's gradient."""
+    T, h, da = len(dh), cache["h"], cache["da"][: len(dh)]
+    W_hh_T = np.ascontiguousarray(params["W_hh"].T)  # one copy a window: 6 to 22 % faster products than the view
+    dh_next = dstate[0].copy()  # (H, B)
+    for t in reversed(range(T)):
+        dh_next += dh[t]
+        slope(h[t + 1], da[t])
+        da[t] *= dh_next
+        np.matmul(W_hh_T, da[t], out=dh_next)
+    grads["W_hh"] += columns(da) @ columns(h[:T]).T
+    return da, (dh_next,)
+
+
+def elman(activation: Elementwise, slope: Elementwise) -> Cell:
+    """Make the cell of an activation function and its derivative."""
+    return Cell(1, ("h",), shapes, cache, partial(forward, activation), partial(backward, slope))
+
+
+rnn_tanh = elman(tanh, tanh_slope)
+rnn_relu = elman(relu, relu_slope)

@@ -1,0 +1,142 @@
+"""The network: an embedding, a stack of recurrent layers, an output layer; its parameters in one flat vector.
+
+    x_t  ->  embed.W  ->  layers.0  ->  …  ->  layers.L-1  ->  head  ->  logits_t        (V, B) at each step
+
+A CharRNN holds configuration and parameters and nothing else: hidden state, activations and gradients are arguments,
+so scoring a text in the middle of training cannot disturb the training.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from charrnn.cells import CELLS
+from charrnn.cells.cell import (
+    Cache,
+    Cell,
+    LayerState,
+    Params,
+    Shapes,
+    State,
+    layer_backward,
+    layer_cache,
+    layer_forward,
+    layer_shapes,
+)
+from charrnn.config import ModelConfig
+from charrnn.ops import Array, Ids, embedding_backward, embedding_forward, linear_backward, linear_forward
+
+
+def parameter_shapes(config: ModelConfig) -> Shapes:
+    """Return name -> shape of every parameter in the order of the flat vector: all matrices, then all biases.
+
+    So weight decay, which is for matrices only, is one expression on the vector's front.
+    """
+    cell, V, H = CELLS[config.recurrence], config.vocab_size, config.hidden_size
+    shapes: Shapes = {"embed.W": (V, config.embed_size)}
+    for l in range(config.num_layers):
+        D = H if l else config.embed_size
+        shapes |= {f"layers.{l}.{name}": shape for name, shape in layer_shapes(cell, D, H).items()}
+    shapes |= {"head.W_hy": (V, H), "head.b_y": (V,)}
+    return dict(sorted(shapes.items(), key=lambda item: len(item[1]), reverse=True))
+
+
+def size_of(shapes: Shapes) -> int:
+    """Return how many numbers the named arrays hold together."""
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def views(vector: Array, shapes: Shapes) -> Params:
+    """Return the named parts of a flat vector (P,), without copying."""
+    params, start = {}, 0
+    for name, shape in shapes.items():
+        end = start + math.prod(shape)
+        params[name] = vector[start:end].reshape(shape)
+        start = end
+    return params
+
+
+def scope(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
+    """Return the arrays whose names begin with a prefix, under the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def initial_parameters(config: ModelConfig, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Array:
+    """Draw the flat vector (P,): recurrent matrices orthogonal, other matrices N(0, 1/fan_in), biases 0.
+
+    Orthogonal matrices neither shrink nor blow up what they carry through time (Saxe et al. 2014). A row of
+    the embedding is an input of its own, so its numbers have variance 1.
+    """
+    shapes = parameter_shapes(config)
+    vector = np.zeros(size_of(shapes), dtype)
+    for name, W in views(vector, shapes).items():
+        if name.endswith("W_hh"):
+            for block in W.reshape(-1, W.shape[1], W.shape[1]):  # one block a gate
+                Q, R = np.linalg.qr(rng.standard_normal(block.shape))
+                block[...] = Q * np.sign(np.diag(R))
+        elif W.ndim == 2:
+            fan_in = 1 if name == "embed.W" else W.shape[1]
+            W[...] = rng.standard_normal(W.shape) / math.sqrt(fan_in)
+    return vector
+
+
+class CharRNN:
+    """A network: its configuration and the flat vector (P,) of its parameters, seen by name in `params`."""
+
+    def __init__(self, config: ModelConfig, vector: Array) -> None:
+        self.config = config
+        self.vector = vector
+        self.params = views(vector, parameter_shapes(config))
+
+    def __reduce__(self) -> tuple[type["CharRNN"], tuple[ModelConfig, Array]]:
+        """Copy and pickle so that the parameters of the copy are views of its own vector."""
+        return CharRNN, (self.config, self.vector)
+
+    @property
+    def cell(self) -> Cell:
+        """The recurrence of every layer."""
+        return CELLS[self.config.recurrence]
+
+    def zero_state(self, B: int) -> State:
+        """Return the state of B streams that have read nothing."""
+        zeros = [np.zeros((self.config.hidden_size, B), self.vector.dtype) for _ in self.cell.state]
+        return [tuple(z.copy() for z in zeros) for _ in range(self.config.num_layers)]
+
+    def cache(self, T: int, B: int) -> Cache:
+        """Allocate the workspace for windows of up to T steps of B streams."""
+        V, D, H, dtype = self.config.vocab_size, self.config.embed_size, self.config.hidden_size, self.vector.dtype
+        cache: Cache = {"embedded": np.empty((T, D, B), dtype), "logits": np.empty((T, V, B), dtype)}
+        for l in range(self.config.num_layers):
+            cache |= {f"layers.{l}.{n}": a for n, a in layer_cache(self.cell, T, B, H, dtype).items()}
+        return cache
+
+    @np.errstate(over="ignore", invalid="ignore")  # a network that has diverged is found by whoever uses its logits
+    def forward(self, x: Ids, state: State, cache: Cache) -> tuple[Array, State]:
+        """Read a window of ids x (T, B); return the logits (T, V, B), a view into the cache, and the state after it."""
+        params, after = self.params, []
+        h = embedding_forward(params["embed.W"], x, cache["embedded"][: len(x)])
+        for l, before in enumerate(state):
+            name = f"layers.{l}."
+            h, last = layer_forward(self.cell, scope(params, name), h, before, scope(cache, name))
+            after.append(last)
+        return linear_forward(params["head.W_hy"], params["head.b_y"], h, cache["logits"][: len(x)]), after
+
+    def backward(self, dlogits: Array, x: Ids, cache: Cache, grads: Params, dstate: State | None = None) -> State:
+        """Go back through the window just read: add to every gradient in grads, return that of the initial state.
+
+        dlogits (T, V, B) is the gradient of the loss; dstate that of the state after the window, zero if None.
+        """
+        T, B = x.shape
+        dstate = dstate or self.zero_state(B)
+        inputs = [cache["embedded"][:T]]  # of each layer, and last of the head
+        inputs += [cache[f"layers.{l}.h"][1 : T + 1] for l in range(self.config.num_layers)]
+        dh = linear_backward(dlogits, self.params["head.W_hy"], inputs[-1], grads["head.W_hy"], grads["head.b_y"])
+        dstate0: list[LayerState] = []
+        for l in reversed(range(self.config.num_layers)):
+            name = f"layers.{l}."
+            scoped = scope(self.params, name), inputs[l], dh, dstate[l], scope(cache, name), scope(grads, name)
+            dh, first = layer_backward(self.cell, *scoped)
+            dstate0.insert(0, first)
+        embedding_backward(dh, x, grads["embed.W"])
+        return dstate0

@@ -1,0 +1,22 @@
+"""Small networks for tests."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from charrnn.config import ModelConfig
+from charrnn.model import CharRNN, parameter_shapes, size_of
+
+V, D, H, B, T = 7, 6, 4, 3, 5  # pairwise different, so that a transposed axis cannot pass
+
+
+def tiny_config(vocab_size: int = V, **config: Any) -> ModelConfig:
+    return ModelConfig(**{"vocab_size": vocab_size, "embed_size": D, "hidden_size": H, "num_layers": 1} | config)
+
+
+def tiny_model(vocab_size: int = V, *, seed: int = 0, dtype: DTypeLike = np.float64, **config: Any) -> CharRNN:
+    """Every parameter is random, the biases too: a fresh network's are zero and would hide what is done with them."""
+    settings = tiny_config(vocab_size, **config)
+    vector = np.random.default_rng(seed).normal(0, 0.5, size_of(parameter_shapes(settings)))
+    return CharRNN(settings, vector.astype(dtype))

@@ -1,0 +1,190 @@
+"""The network as its equations say it: one stream, one step, one column vector at a time. Slow, plain, float64.
+
+    h_t = f(W_xh x_t + W_hh h_{t-1} + b_h)      p_t = softmax(W_hy h_t + b_y)      loss = -Σ_t log p_t[y_t]
+
+Each cell of the library has a twin here. `naive_pass` and `library_pass` answer the same Problem with the same Pass.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from charrnn.cells.cell import Cache, LayerState, Params, State
+from charrnn.model import CharRNN, parameter_shapes, scope, views
+from charrnn.ops import Array, Ids, cross_entropy_backward, cross_entropy_forward
+from tests.helpers.models import tiny_model
+
+
+class Twin(NamedTuple):
+    """A cell's single step. Here x is a vector (D,) and each part of a state a vector (H,), the first being h."""
+
+    step: Callable[[Params, Array, LayerState], LayerState]  # params, x, before -> after
+    step_backward: Callable[[Params, Array, LayerState, LayerState, Params], tuple[Array, LayerState]]
+    # params, x, before, dafter, grads -> dx, dbefore
+
+
+def elman(f: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Twin:
+    """Make the twin of the Elman cell with activation f, whose derivative is slope."""
+
+    def activation(p: Params, x: Array, h: Array) -> Array:
+        return p["W_xh"] @ x + p["W_hh"] @ h + p["b_h"]
+
+    def step(p: Params, x: Array, before: LayerState) -> LayerState:
+        return (f(activation(p, x, before[0])),)
+
+    def step_backward(
+        p: Params, x: Array, before: LayerState, dafter: LayerState, grads: Params
+    ) -> tuple[Array, LayerState]:
+        (h,), (dh,) = before, dafter
+        da = slope(activation(p, x, h)) * dh
+        grads["W_xh"] += np.outer(da, x)
+        grads["W_hh"] += np.outer(da, h)
+        grads["b_h"] += da
+        return p["W_xh"].T @ da, (p["W_hh"].T @ da,)
+
+    return Twin(step, step_backward)
+
+
+TWINS: dict[str, Twin] = {
+    "rnn_tanh": elman(np.tanh, lambda a: 1 / np.cosh(a) ** 2),
+    "rnn_relu": elman(lambda a: np.where(a > 0, a, 0), lambda a: np.where(a > 0, 1, 0)),
+}
+
+
+def naive_layer_forward(twin: Twin, params: Params, x: Array, state: LayerState) -> list[LayerState]:
+    """Run one stream x (T, D) through a layer; return its T+1 states, the initial one first."""
+    states = [state]
+    for x_t in x:
+        states.append(twin.step(params, x_t, states[-1]))
+    return states
+
+
+def naive_layer_backward(
+    twin: Twin, params: Params, x: Array, states: list[LayerState], dh: Array, dstate: LayerState, grads: Params
+) -> tuple[Array, LayerState]:
+    """Go back from the outputs' gradients dh (T, H) and the last state's; return dx (T, D) and the initial state's."""
+    dx = np.empty_like(x)
+    for t in reversed(range(len(x))):
+        dafter = (dstate[0] + dh[t], *dstate[1:])
+        dx[t], dstate = twin.step_backward(params, x[t], states[t], dafter, grads)
+    return dx, dstate
+
+
+class Problem(NamedTuple):
+    """A network, what it reads and should predict, and the gradient that comes in from after the window."""
+
+    model: CharRNN
+    x: Ids  # (T, B)
+    y: Ids
+    state: State
+    dstate: State
+
+
+class Pass(NamedTuple):
+    """All that a forward and a backward pass say. The loss is the summed cross-entropy in nats."""
+
+    loss: float
+    logits: Array  # (T, V, B)
+    state: State
+    grads: Params
+    dstate0: State
+
+
+def network(recurrence: str, num_layers: int = 1, dtype: DTypeLike = np.float64) -> CharRNN:
+    """Make a small network of an entry of CELLS."""
+    cell, _, activation = recurrence.partition("_")
+    return tiny_model(dtype=dtype, cell=cell, activation=activation or "tanh", num_layers=num_layers)
+
+
+def random_state(model: CharRNN, B: int, rng: np.random.Generator) -> State:
+    """Return a state of B streams, normally distributed."""
+    return [tuple(rng.standard_normal(part.shape) for part in layer) for layer in model.zero_state(B)]
+
+
+def problem(recurrence: str, num_layers: int = 1, T: int = 5, B: int = 3) -> Problem:
+    """Make a small task: random ids, one target missing, a state carried in and a gradient coming back."""
+    model, rng = network(recurrence, num_layers), np.random.default_rng(4)
+    x, y = rng.integers(0, model.config.vocab_size, (2, T, B))
+    y[-1, 0] = -1
+    return Problem(model, x, y, random_state(model, B, rng), random_state(model, B, rng))
+
+
+def zero_gradients(model: CharRNN) -> Params:
+    """Return gradients of zero by name, views into one vector."""
+    return views(np.zeros_like(model.vector), parameter_shapes(model.config))
+
+
+def library_pass(task: Problem, cache: Cache | None = None, grads: Params | None = None) -> Pass:
+    """Let the library run over the whole window at once, in a cache and onto gradients that may have been used."""
+    model = task.model
+    cache = model.cache(*task.x.shape) if cache is None else cache
+    grads = zero_gradients(model) if grads is None else grads
+    logits, state = model.forward(task.x, task.state, cache)
+    kept = logits.copy()
+    loss = float(cross_entropy_forward(logits, task.y).sum())
+    dlogits = cross_entropy_backward(logits, task.y, 1)
+    return Pass(loss, kept, state, grads, model.backward(dlogits, task.x, cache, grads, task.dstate))
+
+
+def naive_pass(task: Problem) -> Pass:
+    """Go through the streams one after the other, forward and back."""
+    model, (T, B), loss = task.model, task.x.shape, 0.0
+    logits, grads = np.empty((T, model.config.vocab_size, B)), zero_gradients(model)
+    state, dstate0 = model.zero_state(B), model.zero_state(B)
+    for b in range(B):
+        trace = naive_forward(model.params, TWINS[model.config.recurrence], task.x[:, b], column(task.state, b))
+        loss -= sum(float(np.log(trace.p[t, y])) for t, y in enumerate(task.y[:, b]) if y >= 0)
+        logits[:, :, b] = trace.logits
+        dstate = naive_backward(model.params, trace, task.y[:, b], column(task.dstate, b), grads)
+        for l in range(len(state)):
+            for i in range(len(state[l])):
+                state[l][i][:, b] = trace.states[l][-1][i]
+                dstate0[l][i][:, b] = dstate[l][i]
+    return Pass(loss, logits, state, grads, dstate0)
+
+
+def column(state: State, b: int) -> State:
+    """Return one stream's part of a state."""
+    return [tuple(part[:, b] for part in layer) for layer in state]
+
+
+class Trace(NamedTuple):
+    """What one stream's backward pass looks back on."""
+
+    twin: Twin
+    x: Ids  # (T,)
+    inputs: list[Array]  # of each layer (T, D or H), and last of the head
+    states: list[list[LayerState]]  # of each layer T+1
+    logits: Array  # (T, V)
+    p: Array  # (T, V)
+
+
+def naive_forward(params: Params, twin: Twin, x: Ids, state: State) -> Trace:
+    """Read the ids of one stream."""
+    T, inputs, states = len(x), [np.array([params["embed.W"][i] for i in x])], []
+    for l in range(len(state)):
+        states.append(naive_layer_forward(twin, scope(params, f"layers.{l}."), inputs[l], state[l]))
+        inputs.append(np.array([h for h, *_ in states[l][1:]]))
+    logits = np.array([params["head.W_hy"] @ inputs[-1][t] + params["head.b_y"] for t in range(T)])
+    p = np.array([np.exp(logits[t]) / np.exp(logits[t]).sum() for t in range(T)])
+    return Trace(twin, x, inputs, states, logits, p)
+
+
+def naive_backward(params: Params, trace: Trace, y: Ids, dstate: State, grads: Params) -> State:
+    """Add one stream's gradients to grads; return that of its initial state."""
+    dh = np.zeros_like(trace.inputs[-1])
+    for t in reversed(range(len(y))):
+        if y[t] >= 0:
+            dlogits = trace.p[t].copy()
+            dlogits[y[t]] -= 1
+            grads["head.W_hy"] += np.outer(dlogits, trace.inputs[-1][t])
+            grads["head.b_y"] += dlogits
+            dh[t] = params["head.W_hy"].T @ dlogits
+    for l in reversed(range(len(dstate))):
+        own, down = scope(params, f"layers.{l}."), scope(grads, f"layers.{l}.")
+        dh, dstate[l] = naive_layer_backward(trace.twin, own, trace.inputs[l], trace.states[l], dh, dstate[l], down)
+    for t in reversed(range(len(y))):
+        grads["embed.W"][trace.x[t]] += dh[t]
+    return dstate

@@ -1,0 +1,177 @@
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from charrnn.cells import CELLS
+from charrnn.cells.cell import Params, State
+from charrnn.config import ModelConfig
+from charrnn.model import initial_parameters, parameter_shapes, size_of, views
+from charrnn.ops import cross_entropy_backward, cross_entropy_forward
+from tests.helpers.gradcheck import check_gradients
+from tests.helpers.naive import Pass, Problem, library_pass, naive_pass, network, problem, zero_gradients
+
+everywhere = pytest.mark.parametrize(("recurrence", "num_layers"), [(r, n) for r in CELLS for n in (1, 2, 3)])
+
+
+def arrays(state: State) -> Params:
+    return {f"state.{l}.{i}": part for l, layer in enumerate(state) for i, part in enumerate(layer)}
+
+
+def parts(result: Pass) -> Params:
+    """Return every array of a pass by name."""
+    dstate0 = {f"d{name}": part for name, part in arrays(result.dstate0).items()}
+    return {"logits": result.logits} | arrays(result.state) | result.grads | dstate0
+
+
+def assert_close(one: Pass, other: Pass, tolerance: float) -> None:
+    """Compare two passes; a number may be off by the tolerance times the largest of its array."""
+    assert one.loss == pytest.approx(other.loss, rel=tolerance)
+    for (name, a), b in zip(parts(one).items(), parts(other).values(), strict=True):
+        assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max(), err_msg=name)
+
+
+@everywhere
+def test_a_pass_equals_the_naive_loops(recurrence: str, num_layers: int) -> None:
+    task = problem(recurrence, num_layers)
+    assert_close(library_pass(task), naive_pass(task), 1e-13)
+
+
+@everywhere
+def test_every_gradient_agrees_with_finite_differences(recurrence: str, num_layers: int) -> None:
+    task = problem(recurrence, num_layers)
+    after, result = arrays(task.dstate), library_pass(task)
+
+    def loss() -> float:
+        loss, _, state, *_ = library_pass(task)
+        return loss + float(sum(np.vdot(after[name], part) for name, part in arrays(state).items()))
+
+    check_gradients(loss, task.model.params | arrays(task.state), result.grads | arrays(result.dstate0))
+
+
+@everywhere
+def test_float32_agrees_with_float64_to_a_hundred_thousandth(recurrence: str, num_layers: int) -> None:
+    def narrow(state: State) -> State:
+        return [tuple(part.astype(np.float32) for part in layer) for layer in state]
+
+    task, model = problem(recurrence, num_layers), network(recurrence, num_layers, np.float32)
+    single = library_pass(Problem(model, task.x, task.y, narrow(task.state), narrow(task.dstate)))
+    assert_close(single, library_pass(task), 1e-5)
+    assert {part.dtype for part in parts(single).values()} == {np.dtype(np.float32)}
+
+
+@everywhere
+def test_matrices_come_first_then_biases_and_the_names_share_one_vector(recurrence: str, num_layers: int) -> None:
+    model = network(recurrence, num_layers)
+    shapes = parameter_shapes(model.config)
+    dimensions = [len(shape) for shape in shapes.values()]
+    assert dimensions == sorted(dimensions, reverse=True)
+    assert set(dimensions) == {1, 2}
+    assert {name: p.shape for name, p in model.params.items()} == shapes
+    assert size_of(shapes) == model.vector.size
+    model.vector[:] = np.arange(model.vector.size)
+    assert np.array_equal(np.concatenate([model.params[name].ravel() for name in shapes]), model.vector)
+
+
+def test_the_parameters_of_two_layers_have_these_names_and_shapes() -> None:
+    assert parameter_shapes(network("rnn_tanh", 2).config) == {
+        "embed.W": (7, 6),
+        "layers.0.W_xh": (4, 6),
+        "layers.0.W_hh": (4, 4),
+        "layers.1.W_xh": (4, 4),
+        "layers.1.W_hh": (4, 4),
+        "head.W_hy": (7, 4),
+        "layers.0.b_h": (4,),
+        "layers.1.b_h": (4,),
+        "head.b_y": (7,),
+    }
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_recurrent_matrices_begin_orthogonal_others_of_stated_variance_and_biases_zero(seed: int) -> None:
+    config = ModelConfig(50, hidden_size=64, num_layers=2, embed_size=40)
+    vector = initial_parameters(config, np.random.default_rng(seed), np.float64)
+    for name, W in views(vector, parameter_shapes(config)).items():
+        if W.ndim == 1:
+            assert not W.any()
+        elif name.endswith("W_hh"):
+            assert_allclose(W @ W.T, np.eye(64), rtol=0, atol=1e-14)
+        else:
+            variance = 1 if name == "embed.W" else 1 / W.shape[1]
+            assert np.var(W) == pytest.approx(variance, rel=5 * math.sqrt(2 / W.size)), name
+            assert abs(W.mean()) < 5 * math.sqrt(variance / W.size), name
+
+
+def test_initial_parameters_follow_from_the_seed_alone() -> None:
+    config = network("rnn_tanh").config
+    one, same, other = (initial_parameters(config, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert one.dtype == np.float32
+    assert one.tobytes() == same.tobytes()
+    assert not np.any((one == other) & (one != 0))
+
+
+@pytest.fixture(params=CELLS)
+def task(request: pytest.FixtureRequest) -> Problem:
+    return problem(request.param, num_layers=2)
+
+
+def test_a_pass_changes_nothing_it_was_given(task: Problem) -> None:
+    model, cache = task.model, task.model.cache(*task.x.shape)
+    dlogits = np.random.default_rng(6).standard_normal(cache["logits"].shape)
+    given = [task.x, model.vector, dlogits, *arrays(task.state).values(), *arrays(task.dstate).values()]
+    before = [array.copy() for array in given]
+    model.forward(task.x, task.state, cache)
+    model.backward(dlogits, task.x, cache, zero_gradients(model), task.dstate)
+    assert all(np.array_equal(a, b) for a, b in zip(before, given, strict=True))
+
+
+def test_gradients_are_added(task: Problem) -> None:
+    there = zero_gradients(task.model)
+    for array in there.values():
+        array.fill(1)
+    fresh, added = library_pass(task).grads, library_pass(task, grads=there).grads
+    for name in fresh:
+        assert_allclose(added[name], 1 + fresh[name], rtol=0, atol=1e-13, err_msg=name)
+
+
+def test_an_evaluation_with_another_cache_does_not_disturb_a_later_backward(task: Problem) -> None:
+    model, cache, grads = task.model, task.model.cache(*task.x.shape), zero_gradients(task.model)
+    logits, state = model.forward(task.x, task.state, cache)
+    model.forward(task.x[::-1], state, model.cache(*task.x.shape))
+    cross_entropy_forward(logits, task.y)
+    dlogits = cross_entropy_backward(logits, task.y, 1)
+    dstate0 = model.backward(dlogits, task.x, cache, grads, task.dstate)
+    expected = library_pass(task)
+    assert_close(Pass(expected.loss, expected.logits, state, grads, dstate0), expected, 0)
+
+
+def test_the_state_after_a_window_outlives_the_cache(task: Problem) -> None:
+    cache = task.model.cache(*task.x.shape)
+    _, state = task.model.forward(task.x, task.state, cache)
+    assert not any(np.shares_memory(part, kept) for part in arrays(state).values() for kept in cache.values())
+
+
+def test_a_window_of_fewer_steps_uses_the_same_cache(task: Problem) -> None:
+    T, B = task.x.shape
+    cache = {name: np.full_like(array, np.nan) for name, array in task.model.cache(T + 2, B).items()}
+    assert_close(library_pass(task, cache), library_pass(task), 0)
+    short = task._replace(x=task.x[:2], y=task.y[:2])
+    assert_close(library_pass(short, cache), library_pass(short), 0)
+
+
+def test_no_gradient_from_after_the_window_is_a_gradient_of_zero(task: Problem) -> None:
+    model, cache = task.model, task.model.cache(*task.x.shape)
+
+    def first(dstate: State | None) -> Params:
+        logits, _ = model.forward(task.x, task.state, cache)
+        return arrays(model.backward(np.ones_like(logits), task.x, cache, zero_gradients(model), dstate))
+
+    none, zero = first(None), first(model.zero_state(task.x.shape[1]))
+    assert all(np.array_equal(none[name], zero[name]) for name in zero)
+
+
+def test_the_zero_state_of_each_layer_is_an_array_of_its_own(task: Problem) -> None:
+    state = list(arrays(task.model.zero_state(3)).values())
+    assert all(part.shape == (4, 3) and part.dtype == np.float64 and not part.any() for part in state)
+    assert not any(np.shares_memory(a, b) for i, a in enumerate(state) for b in state[:i])
