@@ -1,0 +1,62 @@
+"""What a training run is between two steps."""
+
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from charrnn.config import TrainConfig
+from charrnn.model import CharRNN
+from charrnn.ops import Array
+from charrnn.optim import Slots
+from charrnn.vocab import Vocab
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The text that a model was trained on: its sources as they were given, its bytes' SHA-256, its characters."""
+
+    sources: tuple[str, ...]
+    sha256: str
+    chars: int
+
+
+@dataclass(frozen=True)
+class Best:
+    """The weights that did best on the held-out text, when, and their loss in nats a character."""
+
+    step: int
+    nats: float
+    vector: Array  # (P,)
+
+
+@dataclass
+class Checkpoint:
+    """A training run between two steps: what an exact resume needs, and nothing that can be derived."""
+
+    model: CharRNN
+    train: TrainConfig
+    vocab: Vocab
+    origin: Origin
+    slots: Slots
+    state: list[tuple[Array, ...]]  # carried by the B streams: per layer, each (H, B)
+    step: int = 0  # steps done
+    loss_sum: float = 0.0  # of the steps since the last validation, nats a character
+    best: Best | None = None
+    history: list[tuple[int, float, float]] = field(default_factory=list)  # step, train loss, held-out loss
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def best_model(self) -> CharRNN:
+        """The network with the best weights: what samples and scores come from."""
+        return CharRNN(self.model.config, self.best.vector) if self.best else self.model
+
+
+def environment() -> dict[str, str]:
+    """Return what a run's last bits depend on beside its file."""
+    threads = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count())
+    return {
+        "numpy": np.__version__,
+        "machine": os.uname().machine if hasattr(os, "uname") else os.name,
+        "threads": threads,
+    }

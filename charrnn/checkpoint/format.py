@@ -1,0 +1,223 @@
+"""The bytes of a model file: one .npz that holds a training run whole. docs/checkpoint-format.md specifies it.
+
+Read so that a damaged or malicious file is refused, in memory bounded by its size, before anything in it is believed:
+the archive is looked at before a member is read, shapes follow from the configuration, every array has its SHA-256.
+"""
+
+import hashlib
+import io
+import json
+import math
+import os
+import struct
+import tokenize
+import warnings
+import zipfile
+import zlib
+from dataclasses import asdict, fields
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.cells import CELLS
+from charrnn.checkpoint.checkpoint import Best, Checkpoint, Origin
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.errors import CharRNNError
+from charrnn.model import CharRNN, parameter_shapes, size_of
+from charrnn.optim import OPTIMIZERS
+from charrnn.vocab import CODE_POINTS, Vocab
+
+FORMAT, VERSION = "charrnn", 1
+MAX_MEMBERS, MAX_HEADER, MAX_MANIFEST = 64, 10_000, 1 << 20
+READ_ERRORS = (
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, EOFError, ValueError, TypeError, KeyError,
+    AttributeError, NotImplementedError, RuntimeError, MemoryError, OverflowError, SyntaxError, Warning, CharRNNError,
+)  # fmt: skip  # all that zipfile, numpy and json are known to raise on damaged files
+
+Arrays = dict[str, NDArray[Any]]
+Layout = dict[str, tuple[str, tuple[int | None, ...]]]  # array -> dtype, shape; None is any length
+MANIFEST = {
+    "format": str,
+    "version": int,
+    "model": {field.name: field.type for field in fields(ModelConfig)},
+    "train": {field.name: field.type for field in fields(TrainConfig)},
+    "vocab": {"unknown": bool, "normalize": str},
+    "origin": {"sources": [str], "sha256": str, "chars": int},
+    "step": int,
+    "loss_sum": float,
+    "best": (type(None), {"step": int, "nats": float}),
+    "environment": {str: str},
+    "sha256": {str: str},
+}
+
+
+# ---- a checkpoint as arrays, and back ----
+
+
+def layout(model: ModelConfig, train: TrainConfig, symbols: int) -> Layout:
+    """Return dtype and shape of every array beside the manifest: they follow from the configuration.
+
+    The history has a row a validation: how many, its own header says.
+    """
+    shapes, cell = parameter_shapes(model), CELLS[model.recurrence]
+    P = size_of(shapes)
+    state = (model.num_layers, len(cell.state), model.hidden_size, train.batch_size)
+    return {
+        **{name: ("<f4", shape) for name, shape in shapes.items()},  # the best weights, or the only ones
+        "last": ("<f4", (P,)),
+        **{f"slots.{name}": ("<f4", (P,)) for name in OPTIMIZERS["adam"].slots},
+        "state": ("<f4", state),
+        "vocabulary": ("<u4", (symbols,)),
+        "history": ("<f8", (None, 3)),
+    }
+
+
+def to_arrays(checkpoint: Checkpoint) -> Arrays:
+    """Return the arrays of a file by name."""
+    return {
+        **checkpoint.best_model.params,
+        "last": checkpoint.model.vector,
+        **{f"slots.{name}": slot for name, slot in checkpoint.slots.items()},
+        "state": np.array(checkpoint.state),
+        "vocabulary": checkpoint.vocab.symbols,
+        "history": np.array(checkpoint.history, np.float64).reshape(-1, 3),
+    }
+
+
+def to_manifest(checkpoint: Checkpoint, arrays: Arrays) -> dict[str, Any]:
+    """Return what is not an array, and the SHA-256 of each array's bytes."""
+    best = checkpoint.best
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": asdict(checkpoint.model.config),
+        "train": asdict(checkpoint.train),
+        "vocab": {"unknown": checkpoint.vocab.unknown, "normalize": checkpoint.vocab.normalize},
+        "origin": asdict(checkpoint.origin),
+        "step": checkpoint.step,
+        "loss_sum": checkpoint.loss_sum,
+        "best": {"step": best.step, "nats": best.nats} if best else None,
+        "environment": checkpoint.environment,
+        "sha256": {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()},
+    }
+
+
+def from_manifest(manifest: dict[str, Any], arrays: Arrays) -> Checkpoint:
+    """Rebuild the checkpoint of a manifest that fits MANIFEST; raises one of READ_ERRORS where the parts disagree."""
+    config, vocab = ModelConfig(**manifest["model"]), Vocab(arrays["vocabulary"], **manifest["vocab"])
+    step, best, history, origin = manifest["step"], manifest["best"], arrays["history"], manifest["origin"]
+    symbols = vocab.symbols.astype(np.int64)
+    check(len(vocab) == config.vocab_size and bool(np.all(np.diff(symbols) > 0)), "the vocabulary is not in order")
+    check(
+        not np.any((symbols >= CODE_POINTS) | ((symbols >= 0xD800) & (symbols < 0xE000))), "the vocabulary is not text"
+    )
+    floats = [array for array in arrays.values() if array.dtype.kind == "f"]
+    check(all(np.isfinite(array).all() for array in floats), "its numbers are not all finite")
+    steps = np.array([0, *history[:, 0], step])
+    check(bool(np.all(steps == np.floor(steps)) and np.all(np.diff(steps) >= 0)), "its steps are not in order")
+    check(step < 2**53, "its step is beyond counting")
+    check(best is None or best["step"] <= step, "its best step is still to come")
+    weights = np.concatenate([arrays[name].ravel() for name in parameter_shapes(config)])
+    return Checkpoint(
+        CharRNN(config, arrays["last"]),
+        TrainConfig(**manifest["train"]),
+        vocab,
+        Origin(tuple(origin["sources"]), origin["sha256"], origin["chars"]),
+        {name.removeprefix("slots."): array for name, array in arrays.items() if name.startswith("slots.")},
+        [tuple(np.array(part) for part in parts) for parts in arrays["state"]],
+        step,
+        manifest["loss_sum"],
+        Best(best["step"], best["nats"], weights) if best else None,
+        [(int(at), float(train_loss), float(loss)) for at, train_loss, loss in history],
+        manifest["environment"],
+    )
+
+
+def fits(value: object, schema: Any) -> bool:
+    """Tell whether a JSON value is of a schema: a type, a list of one, an object, or a tuple of schemas to choose from.
+
+    Numbers are finite, and whole ones neither negative nor beyond int64. An object {str: X} may have any names.
+    """
+    if isinstance(schema, tuple):
+        return any(fits(value, choice) for choice in schema)
+    if isinstance(schema, list):
+        return type(value) is list and all(fits(item, schema[0]) for item in value)
+    if isinstance(schema, dict):
+        if type(value) is not dict or (str not in schema and value.keys() != schema.keys()):
+            return False
+        return all(fits(item, schema.get(name, schema.get(str))) for name, item in value.items())
+    in_range = 0 <= value < 2**63 if type(value) is int else math.isfinite(value) if type(value) is float else True
+    return type(value) is schema and in_range
+
+
+def check(holds: bool, problem: str) -> None:
+    """Raise ValueError with the problem unless the condition holds."""
+    if not holds:
+        raise ValueError(problem)
+
+
+# ---- arrays as the bytes of a file, and back ----
+
+
+def to_bytes(checkpoint: Checkpoint) -> bytes:
+    """Return the bytes of a model file: the same checkpoint gives the same bytes."""
+    arrays = to_arrays(checkpoint)
+    manifest = json.dumps(to_manifest(checkpoint, arrays), allow_nan=False, indent=1).encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in {"manifest": np.frombuffer(manifest, np.uint8), **arrays}.items():
+            large = array.nbytes + MAX_HEADER > zipfile.ZIP64_LIMIT  # zip wants to know that beforehand
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=large) as member:  # dated 1980: no time
+                np.lib.format.write_array(member, np.ascontiguousarray(array), (1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def from_file(file: IO[bytes]) -> Checkpoint:
+    """Read a checkpoint; raises one of READ_ERRORS, of which some have no words, if the file is not one."""
+    with zipfile.ZipFile(file) as archive:
+        sizes = member_sizes(archive, file.seek(0, os.SEEK_END))
+        check(0 < sizes.get("manifest", 0) <= MAX_MANIFEST, "not a model of charrnn")
+        manifest = json.loads(read_array(archive, "manifest", "|u1", (None,)).tobytes(), parse_constant=no_constant)
+        check(isinstance(manifest, dict) and manifest.get("format") == FORMAT, "not a model of charrnn")
+        version = manifest.get("version")
+        check(version == VERSION, f"format version {version}, this program reads {VERSION}: install a newer charrnn")
+        check(fits(manifest, MANIFEST), "its manifest is not as version 1 has it")
+        config, train = ModelConfig(**manifest["model"]), TrainConfig(**manifest["train"])
+        expected = layout(config, train, config.vocab_size - manifest["vocab"]["unknown"])
+        digests = manifest["sha256"]
+        check(sizes.keys() == {"manifest", *expected} == {"manifest", *digests}, "members are missing, or foreign")
+        arrays = {name: read_array(archive, name, dtype, shape) for name, (dtype, shape) in expected.items()}
+        for name, array in arrays.items():
+            check(hashlib.sha256(array.tobytes()).hexdigest() == digests[name], f"{name} is damaged")
+    return from_manifest(manifest, arrays)
+
+
+def member_sizes(archive: zipfile.ZipFile, file_size: int) -> dict[str, int]:
+    """Look at the archive before any of it is loaded; return the size of each member by its array's name."""
+    members = archive.infolist()
+    names = [member.filename.removesuffix(".npy") for member in members]
+    check(len(members) <= MAX_MEMBERS and len(set(names)) == len(names), "it has too many members, or one twice")
+    stored = all(m.compress_type == zipfile.ZIP_STORED and m.compress_size == m.file_size for m in members)
+    check(stored and not any(member.flag_bits & 1 for member in members), "its members are compressed or encrypted")
+    check(sum(member.file_size for member in members) <= file_size, "its members are larger than the file")
+    return {name: member.file_size for name, member in zip(names, members, strict=True)}
+
+
+def read_array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """Read one member to its end, since only there its checksum is compared."""
+    with archive.open(f"{name}.npy") as member:
+        check(np.lib.format.read_magic(member) == (1, 0), f"{name} is not an array of version 1.0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # numpy warns of headers that it never wrote itself
+            found, fortran, kind = np.lib.format.read_array_header_1_0(member, max_header_size=MAX_HEADER)
+        fits = len(found) == len(shape) and all(n in (None, m) for n, m in zip(shape, found, strict=True))
+        check(fits and kind.str == dtype and not fortran, f"{name} has another shape or type")
+        data = member.read()
+    check(len(data) == math.prod(found) * kind.itemsize, f"{name} has another size than it says")
+    return np.frombuffer(data, kind).reshape(found).copy()
+
+
+def no_constant(name: str) -> None:
+    """Refuse NaN and infinities in the manifest."""
+    raise ValueError(f"{name} in the manifest")

@@ -1,0 +1,126 @@
+"""A model file on disk: saved so that a crash at any moment leaves the old one or the new one, whole."""
+
+import glob
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from charrnn.checkpoint.checkpoint import Checkpoint
+from charrnn.checkpoint.format import READ_ERRORS, from_file, to_bytes
+from charrnn.errors import CharRNNError, CheckpointError, LockedError
+
+try:
+    import fcntl
+except ImportError:  # Windows: there two trainers of one model are not kept apart
+    fcntl = None  # type: ignore[assignment]
+
+
+class CheckpointStore:
+    """A model file: loads it, saves it whole or not at all, keeps a second writer away."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)  # as the user knows it
+        self.path = Path(os.path.realpath(path))  # a symbolic link stays, and what it points to is replaced
+
+    def exists(self) -> bool:
+        """Tell whether there is a file."""
+        return os.path.exists(self.path)
+
+    def load(self) -> Checkpoint:
+        """Read the file; raises CheckpointError, and nothing else, if it is missing, damaged or foreign."""
+        try:
+            return read(self.path)
+        except OSError as error:
+            raise CheckpointError(f"{self.name}: {error.strerror or error}") from error
+        except READ_ERRORS as error:
+            raise CheckpointError(f"{self.name}: not a whole model file ({reason(error)})") from error
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the file; raises CheckpointError, and leaves the old one, if that fails or would not load again."""
+        try:
+            replace_file(self.path, to_bytes(checkpoint), verify=read)
+        except OSError as error:
+            raise CheckpointError(f"{self.name}: cannot be saved: {error.strerror or error}") from error
+        except READ_ERRORS as error:
+            raise CheckpointError(f"{self.name}: cannot be saved: {reason(error)}") from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only writer while the context lasts; raises LockedError, naming the other process, if one is there."""
+        lock = self.path.with_name(f"{self.path.name}.lock")
+        try:
+            file = take_lock(lock)
+        except BlockingIOError as error:
+            other = lock.read_text(errors="replace").strip() if lock.exists() else "?"
+            raise LockedError(
+                f"{self.name}: process {other} is training this model: wait for it, or stop it"
+            ) from error
+        except OSError as error:
+            raise CheckpointError(f"{self.name}: cannot be saved there: {error.strerror or error}") from error
+        with file:
+            try:
+                for stale in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.tmp"):
+                    stale.unlink(missing_ok=True)  # of a writer that was killed
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint; raises OSError or one of READ_ERRORS."""
+    with path.open("rb") as file:
+        return from_file(file)
+
+
+def reason(error: Exception) -> str:
+    """Return what a reading error says, as far as its words are meant for people; some of them are the file's own."""
+    told = isinstance(error, ValueError | zipfile.BadZipFile | CharRNNError)
+    words = "".join(c if c.isprintable() else "\ufffd" for c in str(error).split("\n")[0][:200])
+    return words if told and words else "unreadable"
+
+
+def take_lock(path: Path) -> IO[str]:
+    """Open and lock a file, and write our process number in; raises BlockingIOError while another process holds it."""
+    while True:
+        file = path.open("a+")
+        try:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                file.truncate(0)
+                file.write(f"{os.getpid()}\n")
+                file.flush()
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # its last owner has just removed it: try again with the new one
+
+
+def replace_file(path: Path, data: bytes, verify: Callable[[Path], object]) -> None:
+    """Put data in the place of a file so that a crash leaves the old or the new: write beside, sync, verify, rename.
+
+    After a failed fsync the pages of a file cannot be trusted: it is removed, and the next try begins with a new one.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("xb") as file:
+            if path.exists():
+                os.chmod(beside, path.stat().st_mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        verify(beside)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    if os.name != "nt":  # Windows cannot sync a folder
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
