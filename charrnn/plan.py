@@ -1,0 +1,109 @@
+"""What a run will be: from a text and what its user asks for to a configuration, new, amended, or fitted to a time."""
+
+import copy
+import math
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from charrnn.checkpoint import Checkpoint
+from charrnn.config import (
+    Budget,
+    ModelConfig,
+    TrainConfig,
+    default_batch_size,
+    default_eval_every,
+    default_steps,
+)
+from charrnn.corpus import Corpus, Streams, split
+from charrnn.errors import ResumeError
+from charrnn.evaluate import WINDOW, Score, score
+from charrnn.ops import Ids
+from charrnn.train import train
+
+CHANGEABLE = ("lr", "warmup", "weight_decay", "grad_clip", "eval_every")  # what a run that goes on may change
+
+
+def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[ModelConfig, TrainConfig]:
+    """Return the network and the run for a text: what is given by name, and for the rest what suits the text's size.
+
+    A budget in seconds is met by fit_to_time, when there is a network to measure; until then it is one step.
+    """
+    model = {name: value for name, value in given.items() if name in ModelConfig.__dataclass_fields__}
+    train = {name: value for name, value in given.items() if name in TrainConfig.__dataclass_fields__}
+    to_learn, held_out = split(text.ids, train.get("val_fraction", TrainConfig.val_fraction))
+    T = train.setdefault("seq_len", TrainConfig.seq_len)
+    B = train.setdefault("batch_size", default_batch_size(len(to_learn), T))
+    train |= {"steps": 1, "budget": ""} if budget.kind == "seconds" else counted(budget, to_learn, B, T)
+    train.setdefault("eval_every", default_eval_every(train["steps"], len(held_out), B, T))
+    return ModelConfig(len(text.vocab), **model), TrainConfig(**train)
+
+
+def counted(budget: Budget, to_learn: Ids, B: int, T: int) -> dict[str, Any]:
+    """Return the steps of a budget that is not in seconds, and the budget's name, as fields of a TrainConfig."""
+    per_epoch = Streams(to_learn, B, T, start_id=0).steps_per_epoch
+    steps = {"steps": budget.amount, "epochs": budget.amount * per_epoch, "default": default_steps(len(to_learn), B, T)}
+    return {"steps": int(steps[budget.kind]), "budget": str(budget)}
+
+
+def amended(checkpoint: Checkpoint, text: Corpus, given: dict[str, Any], budget: Budget) -> TrainConfig:
+    """Return the configuration of a run that goes on, with what may change in it changed.
+
+    A budget is for the whole run, counted from its first step; one in seconds is left to fit_to_time. Raises
+    ResumeError if the text is another, or if the settings given are of another network or another order of the text.
+    """
+    config, form = checkpoint.train, checkpoint.vocab.normalize
+    before = {**asdict(config), **asdict(checkpoint.model.config), "normalize": form}
+    different = [
+        f"--{name.replace('_', '-')} was {before[name]}, not {value}"
+        for name, value in given.items()
+        if name not in CHANGEABLE and value != before[name]
+    ]
+    if different:
+        raise ResumeError(f"--resume cannot change the run: {'; '.join(different)}: leave that out, or start anew")
+    if text.sha256 != checkpoint.origin.sha256:
+        raise ResumeError(f"{' '.join(text.sources)}: --resume needs the text that the model has been trained on")
+    config = replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE})
+    if budget.kind in ("default", "seconds") or str(budget) == config.budget:
+        return config
+    to_learn = split(text.ids, config.val_fraction)[0]
+    return replace(config, **counted(budget, to_learn, config.batch_size, config.seq_len))
+
+
+def fit_to_time(checkpoint: Checkpoint, ids: Ids, budget: Budget, used: float) -> TrainConfig:
+    """Measure training and validation on copies; return the configuration that fills the seconds left of a budget.
+
+    A tenth of the time at most goes to validations, of which there are ten at most and one at least.
+    """
+    began = time.perf_counter()
+    held_out = split(ids, checkpoint.train.val_fraction)[1]
+    per_step = seconds_per_step(checkpoint, ids, max(0.2, 0.01 * budget.amount))
+    per_validation = seconds_per_char(checkpoint, held_out, max(0.1, 0.005 * budget.amount)) * len(held_out)
+    left = budget.amount - used - (time.perf_counter() - began)
+    validations = max(1, min(10, int(0.1 * left / per_validation))) if per_validation else 1
+    steps = max(1, int((left - validations * per_validation) / per_step))
+    eval_every = max(1, math.ceil(steps / validations))
+    return replace(checkpoint.train, steps=checkpoint.step + steps, budget=str(budget), eval_every=eval_every)
+
+
+def seconds_per_step(checkpoint: Checkpoint, ids: Ids, seconds: float) -> float:
+    """Train a copy for about so many seconds; return the median time of a step."""
+    trial = copy.deepcopy(checkpoint)
+    trial.train = replace(trial.train, val_fraction=0, steps=2**52)
+    times = [time.perf_counter()]
+    for _ in train(trial, split(ids, checkpoint.train.val_fraction)[0]):
+        times.append(time.perf_counter())
+        if times[-1] - times[0] > seconds and len(times) > 3:
+            break
+    return float(np.median(np.diff(times)[1:]))  # the first step also warms caches
+
+
+def seconds_per_char(checkpoint: Checkpoint, held_out: Ids, seconds: float) -> float:
+    """Score held-out text for about so many seconds; return the time a character takes."""
+    begun, done = time.perf_counter(), Score()
+    for done in score(checkpoint.model, [held_out], checkpoint.vocab.start_id):
+        if time.perf_counter() - begun > seconds and done.chars > WINDOW:
+            break
+    return (time.perf_counter() - begun) / max(1, done.chars)

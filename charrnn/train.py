@@ -1,0 +1,129 @@
+"""Training: a generator of reports, at each of which the checkpoint is whole and can be saved.
+
+Batch, learning rate and random numbers follow from the configuration and the step, so the checkpoint is all there is:
+a new run is a run resumed at step 0, and stopping anywhere changes nothing.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.checkpoint import Best, Checkpoint, Origin, environment
+from charrnn.config import ModelConfig, Stream, TrainConfig
+from charrnn.corpus import Corpus, Streams, split
+from charrnn.errors import DivergedError
+from charrnn.evaluate import score
+from charrnn.model import CharRNN, initial_parameters, parameter_shapes, size_of, views
+from charrnn.ops import Array, Ids, cross_entropy_backward, cross_entropy_forward
+from charrnn.optim import OPTIMIZERS, clip_by_global_norm, decay_weights
+from charrnn.schedule import lr_at
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """A step was done. loss in nats a character, before the update; grad_norm before clipping."""
+
+    step: int  # steps done
+    loss: float
+    lr: float
+    grad_norm: float
+    chars: int  # characters predicted in it
+
+
+@dataclass(frozen=True)
+class EvalReport:
+    """A validation is under way (loss None) or done. Losses in nats a character."""
+
+    step: int
+    chars: int  # scored so far
+    train_loss: float  # mean over the steps since the last validation
+    loss: float | None
+    best: bool
+
+
+Report = StepReport | EvalReport
+
+
+def new_run(config: ModelConfig, train: TrainConfig, corpus: Corpus) -> Checkpoint:
+    """Return a run at step 0: fresh parameters from the seed, empty slots, zero state."""
+    model = CharRNN(config, initial_parameters(config, np.random.default_rng([train.seed, 0, Stream.INIT])))
+    return Checkpoint(
+        model,
+        train,
+        corpus.vocab,
+        Origin(corpus.sources, corpus.sha256, len(corpus.ids)),
+        {name: np.zeros_like(model.vector) for name in OPTIMIZERS["adam"].slots},
+        model.zero_state(train.batch_size),
+        environment=environment(),
+    )
+
+
+def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
+    """Train on the ids of a text until checkpoint.train.steps are done; report each step and each validation.
+
+    The checkpoint changes in place and may be saved at every report. Raises DivergedError, the checkpoint being as
+    it was before the step, when a loss or gradient is not finite; TextError when the text is too short for its windows.
+    """
+    config, model = checkpoint.train, checkpoint.model
+    to_learn, held_out = split(ids, config.val_fraction)
+    streams = Streams(to_learn, config.batch_size, config.seq_len, checkpoint.vocab.start_id)
+    cache = model.cache(config.seq_len, config.batch_size)
+    gradient = np.zeros_like(model.vector)
+    while True:
+        if len(held_out) and validation_due(checkpoint):
+            yield from validate(checkpoint, held_out)
+        if checkpoint.step >= config.steps:
+            return
+        yield train_step(checkpoint, streams, cache, gradient)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is found below
+def train_step(checkpoint: Checkpoint, streams: Streams, cache: dict[str, Array], gradient: Array) -> StepReport:
+    """Read the next window of every stream, go back through it, and update the parameters."""
+    model, config, step = checkpoint.model, checkpoint.train, checkpoint.step
+    shapes = parameter_shapes(model.config)
+    x, y = streams.batch(step)
+    chars = int(np.count_nonzero(y >= 0))
+    logits, state = model.forward(x, checkpoint.state, cache)
+    loss = float(cross_entropy_forward(logits, y).sum(dtype=np.float64)) / chars
+    gradient.fill(0)
+    model.backward(cross_entropy_backward(logits, y, chars), x, cache, views(gradient, shapes))
+    grad_norm = clip_by_global_norm(gradient, config.grad_clip)
+    if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        raise DivergedError(f"step {step + 1}: the loss or its gradient is not finite: try --lr {config.lr / 4:.2g}")
+    lr = lr_at(step, config)
+    matrices = size_of({name: shape for name, shape in shapes.items() if len(shape) == 2})
+    decay_weights(model.vector[:matrices], lr * config.weight_decay)
+    OPTIMIZERS["adam"].update(model.vector, gradient, checkpoint.slots, lr, step + 1)
+    checkpoint.state = state
+    checkpoint.step = step + 1
+    checkpoint.loss_sum += loss
+    return StepReport(step + 1, loss, lr, grad_norm, chars)
+
+
+def validation_due(checkpoint: Checkpoint) -> bool:
+    """Tell whether the held-out text is to be scored at this step and has not been."""
+    step, config = checkpoint.step, checkpoint.train
+    scored = checkpoint.history[-1][0] if checkpoint.history else 0
+    return step != scored and (step % config.eval_every == 0 or step == config.steps)
+
+
+def validate(checkpoint: Checkpoint, held_out: Ids) -> Iterator[EvalReport]:
+    """Score the held-out text as one stream, enter the losses into the history, and keep the weights if they are best.
+
+    Reports on the way change nothing: a run stopped among them scores anew when it goes on.
+    """
+    step = checkpoint.step
+    train_loss = checkpoint.loss_sum / (step - (checkpoint.history[-1][0] if checkpoint.history else 0))
+    for result in score(checkpoint.model, [held_out], checkpoint.vocab.start_id):
+        if result.chars < len(held_out):
+            yield EvalReport(step, result.chars, train_loss, None, best=False)
+    loss = result.nats / result.chars
+    best = checkpoint.best is None or loss < checkpoint.best.nats
+    if best:
+        checkpoint.best = Best(step, loss, checkpoint.model.vector.copy())
+    checkpoint.history.append((step, train_loss, loss))
+    checkpoint.loss_sum = 0.0
+    yield EvalReport(step, result.chars, train_loss, loss, best)

@@ -1,0 +1,152 @@
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from charrnn import plan
+from charrnn.checkpoint import Checkpoint
+from charrnn.checkpoint.format import to_bytes
+from charrnn.config import Budget, ModelConfig, TrainConfig, default_batch_size, default_eval_every, default_steps
+from charrnn.corpus import Corpus
+from charrnn.errors import ResumeError
+from charrnn.model import CharRNN
+from charrnn.plan import CHANGEABLE, amended, configure, fit_to_time
+from charrnn.train import train
+from tests.helpers.files import corpus_of, random_text, tiny_run
+from tests.helpers.models import B, T
+
+LEARNT, HELD_OUT = 101, 599
+FRACTION = 0.855
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return corpus_of(random_text(LEARNT + HELD_OUT))
+
+
+@pytest.fixture
+def checkpoint(corpus: Corpus) -> Checkpoint:
+    return tiny_run(corpus, val_fraction=FRACTION)
+
+
+# ---- what a new run is ----
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps", "name"),
+    [
+        (Budget("steps", 9), 9, "9 steps"),
+        (Budget("epochs", 3), 3 * math.ceil(math.ceil(LEARNT / B) / T), "3 epochs"),
+        (Budget(), default_steps(LEARNT, B, T), "default"),
+        (Budget("seconds", 90), 1, ""),  # until fit_to_time has measured
+    ],
+)
+def test_a_budget_becomes_steps(budget: Budget, steps: int, name: str, corpus: Corpus) -> None:
+    given: dict[str, Any] = {"batch_size": B, "seq_len": T, "val_fraction": FRACTION}
+    model, run = configure(corpus, given, budget)
+    assert model == ModelConfig(len(corpus.vocab))
+    assert run == TrainConfig(steps, name, **given, eval_every=default_eval_every(steps, HELD_OUT, B, T))
+
+
+def test_what_is_given_wins_and_the_rest_suits_the_text(corpus: Corpus) -> None:
+    given = {"hidden_size": 9, "activation": "relu", "lr": 0.5, "eval_every": 2, "normalize": "nfc"}
+    model, run = configure(corpus, given, Budget("steps", 9))
+    size = default_batch_size(630, TrainConfig.seq_len)
+    assert model == ModelConfig(len(corpus.vocab), hidden_size=9, activation="relu")
+    assert run == TrainConfig(9, "9 steps", batch_size=size, lr=0.5, eval_every=2)
+
+
+# ---- what a run that goes on may be ----
+
+
+def test_a_run_goes_on_as_it_was_unless_told(checkpoint: Checkpoint, corpus: Corpus) -> None:
+    same = {"hidden_size": 4, "seq_len": T, "seed": 0, "normalize": "none", "lr": checkpoint.train.lr}
+    for budget in (Budget(), Budget("seconds", 9), Budget("steps", 16)):
+        assert amended(checkpoint, corpus, same, budget) == checkpoint.train
+
+
+def test_its_budget_and_some_settings_may_change(checkpoint: Checkpoint, corpus: Corpus) -> None:
+    given: dict[str, Any] = {"lr": 0.5, "warmup": 7, "weight_decay": 0.25, "grad_clip": 3.0, "eval_every": 5}
+    assert given.keys() == set(CHANGEABLE)
+    longer = amended(checkpoint, corpus, given, Budget("epochs", 4))
+    assert longer == replace(checkpoint.train, **given, steps=28, budget="4 epochs")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"hidden_size": 5}, "--hidden-size was 4, not 5"),
+        ({"seed": 1, "lr": 0.5}, "--seed was 0, not 1"),
+        ({"normalize": "nfc"}, "--normalize was none, not nfc"),
+        ({"activation": "relu", "batch_size": 2}, "--activation was tanh, not relu; --batch-size was 3, not 2"),
+    ],
+)
+def test_what_may_not_change_is_named(
+    given: dict[str, Any], words: str, checkpoint: Checkpoint, corpus: Corpus
+) -> None:
+    with pytest.raises(ResumeError, match=f"cannot change the run: {words}: "):
+        amended(checkpoint, corpus, given, Budget())
+
+
+def test_another_text_is_refused(checkpoint: Checkpoint) -> None:
+    with pytest.raises(ResumeError, match=r"a\.txt: .* the text that the model has been trained on"):
+        amended(checkpoint, corpus_of(random_text(700, seed=1)), {}, Budget())
+
+
+# ---- how much fits a time ----
+
+CHAR = 1 / 1024  # seconds that a network takes to read a character of one stream
+STEP = B * T * CHAR
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A clock that moves when a network reads."""
+    clock = SimpleNamespace(now=0.0)
+    forward = CharRNN.forward
+
+    def timed(*args: Any) -> Any:
+        clock.now += args[1].size * CHAR
+        return forward(*args)
+
+    monkeypatch.setattr(CharRNN, "forward", timed)
+    monkeypatch.setattr(plan, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    return clock
+
+
+@pytest.mark.parametrize(("seconds", "validations"), [(100, 10), (25, 3), (9, 1)])
+def test_steps_and_validations_fill_the_time_that_is_left(
+    seconds: float, validations: int, checkpoint: Checkpoint, corpus: Corpus, clock: SimpleNamespace
+) -> None:
+    before = to_bytes(checkpoint)
+    config = fit_to_time(checkpoint, corpus.ids, Budget("seconds", seconds), used=2.0)
+    left = seconds - 2 - clock.now
+    assert math.ceil(config.steps / config.eval_every) == validations
+    assert 0 <= left - config.steps * STEP - validations * HELD_OUT * CHAR < STEP
+    assert validations == 1 or validations * HELD_OUT * CHAR <= 0.1 * left
+    unchanged = checkpoint.train
+    assert config == replace(unchanged, steps=config.steps, eval_every=config.eval_every, budget=f"{seconds} seconds")
+    assert to_bytes(checkpoint) == before
+
+
+def test_without_held_out_text_all_the_time_is_for_steps(corpus: Corpus, clock: SimpleNamespace) -> None:
+    config = fit_to_time(tiny_run(corpus, val_fraction=0.0), corpus.ids, Budget("seconds", 9), used=0.0)
+    assert 0 <= 9 - clock.now - config.steps * STEP < STEP
+
+
+def test_time_is_given_to_the_steps_that_are_still_to_do(
+    checkpoint: Checkpoint, corpus: Corpus, clock: SimpleNamespace
+) -> None:
+    fresh = fit_to_time(checkpoint, corpus.ids, Budget("seconds", 25), used=0.0)
+    next(
+        report for report in train(checkpoint, corpus.ids) if report.step == 7
+    )  # one epoch, so the windows are the same
+    assert fit_to_time(checkpoint, corpus.ids, Budget("seconds", 25), used=0.0).steps == 7 + fresh.steps
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_time_that_is_up_leaves_one_step(checkpoint: Checkpoint, corpus: Corpus) -> None:
+    config = fit_to_time(checkpoint, corpus.ids, Budget("seconds", 1), used=5.0)
+    assert (config.steps, config.eval_every) == (1, 1)

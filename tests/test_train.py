@@ -1,0 +1,256 @@
+import copy
+import io
+import math
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charrnn.cells import CELLS
+from charrnn.checkpoint import Checkpoint, CheckpointStore
+from charrnn.checkpoint.format import from_file, to_bytes
+from charrnn.corpus import Corpus, split
+from charrnn.errors import CheckpointError, DivergedError, TextError
+from charrnn.evaluate import WINDOW, score_ids
+from charrnn.model import parameter_shapes, views
+from charrnn.ops import Array
+from charrnn.optim import OPTIMIZERS, Slots
+from charrnn.sampling import generate, sample_rng
+from charrnn.schedule import lr_at
+from charrnn.train import EvalReport, Report, StepReport, train
+from tests.helpers.files import array_of, cell_settings, corpus_of, plain, random_text, tiny_run
+from tests.helpers.models import B, T
+
+HELD_OUT = 0.855  # of 700 characters: 101 to train on, in parts of 33, 34 and 34, and three windows to validate on
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return corpus_of(random_text(700))
+
+
+def run(corpus: Corpus, model: dict[str, Any] | None = None, **settings: Any) -> Checkpoint:
+    return tiny_run(corpus, model, **{"val_fraction": HELD_OUT, "weight_decay": 0.1, "lr": 0.05} | settings)
+
+
+def finished(checkpoint: Checkpoint, corpus: Corpus) -> bytes:
+    """Train to the end; return the bytes of the model file."""
+    for _ in train(checkpoint, corpus.ids):
+        pass
+    return to_bytes(checkpoint)
+
+
+def losses(reports: list[Report]) -> list[float]:
+    return [report.loss for report in reports if isinstance(report, StepReport)]
+
+
+def under_way(report: Report) -> bool:
+    return isinstance(report, EvalReport) and report.loss is None
+
+
+# ---- stopping, looking and saving change nothing ----
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_run_stopped_at_any_report_goes_on_as_if_it_had_not_been(cell: str, layers: int, corpus: Corpus) -> None:
+    checkpoint = run(corpus, {"num_layers": layers, **cell_settings(cell)})
+    files, reports = [to_bytes(checkpoint)], []
+    for report in train(checkpoint, corpus.ids):
+        reports.append(report)
+        files.append(to_bytes(checkpoint))
+    chars = [report.chars for report in reports if isinstance(report, StepReport)]
+    assert chars == [*[B * T] * 6, 11, *[B * T] * 6, 11, B * T, B * T]  # two epochs, each with a short window, and more
+    assert sum(map(under_way, reports)) == 4 * (599 // WINDOW)
+    for done, file in enumerate(files):
+        while done and under_way(reports[done - 1]):
+            done -= 1  # a validation begins anew
+        resumed = from_file(io.BytesIO(file))
+        assert list(train(resumed, corpus.ids)) == reports[done:]
+        assert to_bytes(resumed) == files[-1]
+
+
+def test_a_copy_trains_as_its_original_does(corpus: Corpus) -> None:
+    original = run(corpus)
+    assert finished(copy.deepcopy(original), corpus) == finished(original, corpus)
+
+
+def test_scoring_sampling_and_saving_on_the_way_change_nothing(corpus: Corpus, tmp_path: Path) -> None:
+    disturbed = run(corpus)
+    for report in train(disturbed, corpus.ids):
+        score_ids(disturbed.model, [corpus.ids], corpus.vocab.start_id)
+        list(islice(generate(disturbed.best_model, corpus.ids[:3], sample_rng(report.step, 0), 1.0), 5))
+        CheckpointStore(tmp_path / "m.npz").save(disturbed)
+    assert to_bytes(disturbed) == finished(run(corpus), corpus)
+
+
+def test_one_seed_is_one_run_and_another_seed_another(corpus: Corpus) -> None:
+    one, same, other = (finished(run(corpus, seed=seed), corpus) for seed in (1, 1, 2))
+    assert one == same
+    assert not np.isclose(array_of(one, "last"), array_of(other, "last")).any()
+
+
+def test_a_run_that_is_done_reports_nothing_more(corpus: Corpus) -> None:
+    checkpoint = run(corpus)
+    done = finished(checkpoint, corpus)
+    assert list(train(checkpoint, corpus.ids)) == []
+    assert to_bytes(checkpoint) == done
+
+
+# ---- what is learnt ----
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_periodic_text_is_learnt_by_heart(cell: str) -> None:
+    corpus = corpus_of("abcabd\n" * 60)  # what comes after ab depends on what came before
+    checkpoint = tiny_run(corpus, {"hidden_size": 12, **cell_settings(cell)}, steps=250, lr=0.02, val_fraction=0.1)
+    learnt = losses(list(train(checkpoint, corpus.ids)))
+    assert learnt[0] > 1
+    assert max(learnt[-20:]) < 0.02
+    assert checkpoint.best
+    assert checkpoint.best.nats < 0.05
+
+
+def test_a_step_reports_the_loss_before_its_update_and_the_learning_rate_of_its_place(corpus: Corpus) -> None:
+    checkpoint = run(corpus, batch_size=1)
+    fresh = score_ids(checkpoint.model, [corpus.ids[:T]], corpus.vocab.start_id).nats_per_char
+    reports = [report for report in train(checkpoint, corpus.ids) if isinstance(report, StepReport)]
+    assert reports[0].loss == pytest.approx(fresh, rel=1e-6)
+    assert [report.lr for report in reports] == [lr_at(step, checkpoint.train) for step in range(16)]
+    assert [report.step for report in reports] == list(range(1, 17))
+
+
+def test_the_optimizer_is_told_the_number_of_each_step(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    adam, numbers = OPTIMIZERS["adam"], []
+
+    def update(params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
+        numbers.append(t)
+        adam.update(params, grads, slots, lr, t)
+
+    monkeypatch.setitem(OPTIMIZERS, "adam", adam._replace(update=update))
+    checkpoint = run(corpus)
+    next(report for report in train(checkpoint, corpus.ids) if report.step == 9)
+    finished(checkpoint, corpus)
+    assert numbers == list(range(1, 17))
+
+
+def test_weight_decay_is_for_matrices_alone(corpus: Corpus) -> None:
+    spared, decayed = (run(corpus, weight_decay=decay) for decay in (0.0, 0.5))
+    initial = views(spared.model.vector + 0.5, parameter_shapes(spared.model.config))  # fresh biases are 0
+    for checkpoint in (spared, decayed):
+        checkpoint.model.vector += 0.5
+        next(train(checkpoint, corpus.ids))
+    for name, before in initial.items():
+        lost = lr_at(0, spared.train) * 0.5 * before if before.ndim == 2 else 0 * before
+        np.testing.assert_allclose(spared.model.params[name] - decayed.model.params[name], lost, rtol=0, atol=1e-6)
+
+
+# ---- validation ----
+
+
+def test_the_history_tells_the_mean_loss_since_the_last_validation_and_the_held_out_loss(corpus: Corpus) -> None:
+    checkpoint, held_out = run(corpus, steps=10), split(corpus.ids, HELD_OUT)[1]
+    expected: list[tuple[int, float, float]] = []
+    since: list[float] = []
+    for report in train(checkpoint, corpus.ids):
+        if isinstance(report, StepReport):
+            since.append(report.loss)
+        elif report.loss is not None:
+            score = score_ids(checkpoint.model, [held_out], corpus.vocab.start_id)
+            expected.append((report.step, sum(since) / len(since), score.nats / score.chars))
+            assert (report.step, report.train_loss, report.loss) == expected[-1]
+            assert report.chars == len(held_out)
+            since.clear()
+    assert [step for step, _, _ in expected] == [4, 8, 10]  # every fourth, and the last
+    assert checkpoint.history == expected
+    assert checkpoint.loss_sum == 0
+
+
+def test_the_best_weights_are_those_of_the_lowest_held_out_loss() -> None:
+    corpus = corpus_of("abcdefg\n" * 30 + random_text(160))  # the surer of the order, the worse the surprise
+    checkpoint = tiny_run(corpus, {"hidden_size": 9}, steps=60, lr=0.02, val_fraction=0.6, eval_every=3)
+    vectors, lowest = {}, math.inf
+    for report in train(checkpoint, corpus.ids):
+        if isinstance(report, EvalReport) and report.loss is not None:
+            vectors[report.step] = checkpoint.model.vector.copy()
+            assert report.best == (report.loss < lowest)
+            lowest = min(lowest, report.loss)
+    step, _, nats = min(checkpoint.history, key=lambda row: row[2])
+    assert 3 < step < 60
+    assert checkpoint.best
+    assert (checkpoint.best.step, checkpoint.best.nats) == (step, nats)
+    np.testing.assert_array_equal(checkpoint.best.vector, vectors[step])
+    held_out = split(corpus.ids, 0.6)[1]
+    assert score_ids(checkpoint.best_model, [held_out], corpus.vocab.start_id).nats_per_char == nats
+    assert score_ids(checkpoint.model, [held_out], corpus.vocab.start_id).nats_per_char > nats
+
+
+def test_without_held_out_text_there_is_no_validation(corpus: Corpus) -> None:
+    checkpoint = run(corpus, val_fraction=0.0)
+    reports = list(train(checkpoint, corpus.ids))
+    assert len(losses(reports)) == len(reports) == 16
+    assert (checkpoint.history, checkpoint.best) == ([], None)
+    assert checkpoint.best_model is checkpoint.model
+    assert checkpoint.loss_sum == sum(losses(reports))
+
+
+# ---- what cannot go on ----
+
+
+@pytest.mark.parametrize("lr", [1e3, 1e6, 1e39])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_run_that_diverges_names_the_step_and_keeps_the_last_good_file(
+    cell: str, lr: float, corpus: Corpus, tmp_path: Path
+) -> None:
+    store = CheckpointStore(tmp_path / "m.npz")
+    checkpoint = run(corpus, cell_settings(cell), lr=lr, steps=100, warmup=1, val_fraction=0.0)
+    before: list[dict[str, Any]] = []
+
+    def trained() -> None:
+        for _ in train(checkpoint, corpus.ids):
+            before.append(plain(copy.deepcopy(checkpoint)))
+            with suppress(CheckpointError):  # an update itself may have been too large
+                store.save(checkpoint)
+
+    store.save(checkpoint)
+    with pytest.raises(DivergedError, match="--lr") as raised:
+        trained()
+    assert str(raised.value).startswith(f"step {checkpoint.step + 1}: ")
+    np.testing.assert_equal(plain(checkpoint), before[-1])
+    assert np.isfinite(store.load().model.vector).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("head.b_y", [3e38, -3e38, 0, 0, 0, 0, 0]),  # the loss overflows, while its gradient is 1 or -1
+        ("embed.W", 1e30),  # the gradient overflows, while the loss is that of even odds
+    ],
+)
+def test_a_loss_or_a_gradient_that_is_not_finite_ends_the_run(name: str, value: Any, corpus: Corpus) -> None:
+    checkpoint = run(corpus, {"activation": "relu"})
+    checkpoint.model.params["head.W_hy"][...] = 0
+    checkpoint.model.params[name][...] = value
+    with pytest.raises(DivergedError, match="step 1: "):
+        next(train(checkpoint, corpus.ids))
+    assert checkpoint.step == 0
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_validation_of_a_diverged_model_is_an_error_too(cell: str, corpus: Corpus) -> None:
+    checkpoint = run(corpus, cell_settings(cell))
+    checkpoint.step, checkpoint.loss_sum = 4, 8.0
+    checkpoint.model.vector *= 1e20
+    with pytest.raises(DivergedError, match="--lr"):
+        next(train(checkpoint, corpus.ids))
+    assert (checkpoint.history, checkpoint.best) == ([], None)
+
+
+@pytest.mark.parametrize(("chars", "settings"), [(14, {"val_fraction": 0.0}), (20, {"val_fraction": 0.5})])
+def test_a_text_too_short_for_its_windows_is_refused(chars: int, settings: dict[str, Any]) -> None:
+    corpus = corpus_of(("ab\n" * chars)[:chars])
+    with pytest.raises(TextError, match="too few for --batch-size 3 --seq-len 5"):
+        next(train(tiny_run(corpus, **settings), corpus.ids))
