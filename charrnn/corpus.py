@@ -71,9 +71,9 @@ def open_bytes(source: str) -> AbstractContextManager[IO[bytes]]:
             raise TextError("stdin is closed: name a file, or pipe a text in")
         return nullcontext(sys.stdin.buffer)
     try:
-        return (bundled_corpus() if source == BUNDLED else Path(source)).open("rb")
+        return open(bundled_corpus() if source == BUNDLED else source, "rb")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise TextError(f"{source}: {getattr(error, 'strerror', None) or error}") from error
+        raise TextError(f"{source or 'the empty name'}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def raw_blocks(file: IO[bytes], name: str, use: Callable[[bytes], None] | None = None) -> Iterator[bytes]:

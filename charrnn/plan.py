@@ -66,7 +66,7 @@ def amended(checkpoint: Checkpoint, text: Corpus, given: dict[str, Any], budget:
     if text.sha256 != checkpoint.origin.sha256:
         raise ResumeError(f"{' '.join(text.sources)}: --resume needs the text that the model has been trained on")
     config = replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE})
-    if budget.kind in ("default", "seconds") or str(budget) == config.budget:
+    if budget.kind in ("default", "seconds"):
         return config
     to_learn = split(text.ids, config.val_fraction)[0]
     return replace(config, **counted(budget, to_learn, config.batch_size, config.seq_len))

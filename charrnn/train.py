@@ -63,7 +63,8 @@ def new_run(config: ModelConfig, train: TrainConfig, corpus: Corpus) -> Checkpoi
 def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
     """Train on the ids of a text until checkpoint.train.steps are done; report each step and each validation.
 
-    The checkpoint changes in place and may be saved at every report. Raises DivergedError, the checkpoint being as
+    The checkpoint changes in place and may be saved at every report; a save refuses numbers that are not finite, which
+    an update can make and the next step finds. Raises DivergedError, the checkpoint being as
     it was before the step, when a loss or gradient is not finite; TextError when the text is too short for its windows.
     """
     config, model = checkpoint.train, checkpoint.model

@@ -119,6 +119,7 @@ def from_manifest(manifest: dict[str, Any], arrays: Arrays) -> Checkpoint:
     check(step < 2**53, "its step is beyond counting")
     check(best is None or best["step"] <= step, "its best step is still to come")
     weights = np.concatenate([arrays[name].ravel() for name in parameter_shapes(config)])
+    check(best is not None or np.array_equal(weights, arrays["last"]), "its weights are neither the best nor the last")
     return Checkpoint(
         CharRNN(config, arrays["last"]),
         TrainConfig(**manifest["train"]),
@@ -181,7 +182,8 @@ def from_file(file: IO[bytes]) -> Checkpoint:
         manifest = json.loads(read_array(archive, "manifest", "|u1", (None,)).tobytes(), parse_constant=no_constant)
         check(isinstance(manifest, dict) and manifest.get("format") == FORMAT, "not a model of charrnn")
         version = manifest.get("version")
-        check(version == VERSION, f"format version {version}, this program reads {VERSION}: install a newer charrnn")
+        what_to_do = "install a newer charrnn" if type(version) is int and version > VERSION else "no version there is"
+        check(version == VERSION, f"format version {version}, this program reads {VERSION}: {what_to_do}")
         check(fits(manifest, MANIFEST), "its manifest is not as version 1 has it")
         config, train = ModelConfig(**manifest["model"]), TrainConfig(**manifest["train"])
         expected = layout(config, train, config.vocab_size - manifest["vocab"]["unknown"])
@@ -211,8 +213,8 @@ def read_array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # numpy warns of headers that it never wrote itself
             found, fortran, kind = np.lib.format.read_array_header_1_0(member, max_header_size=MAX_HEADER)
-        fits = len(found) == len(shape) and all(n in (None, m) for n, m in zip(shape, found, strict=True))
-        check(fits and kind.str == dtype and not fortran, f"{name} has another shape or type")
+        same_shape = len(found) == len(shape) and all(n in (None, m) for n, m in zip(shape, found, strict=True))
+        check(same_shape and kind.str == dtype and not fortran, f"{name} has another shape or type")
         data = member.read()
     check(len(data) == math.prod(found) * kind.itemsize, f"{name} has another size than it says")
     return np.frombuffer(data, kind).reshape(found).copy()

@@ -4,7 +4,7 @@ import glob
 import os
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -39,7 +39,10 @@ class CheckpointStore:
             raise CheckpointError(f"{self.name}: not a whole model file ({reason(error)})") from error
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the file; raises CheckpointError, and leaves the old one, if that fails or would not load again."""
+        """Replace the file; raises CheckpointError if that fails or it would not load again.
+
+        A failure leaves the old file; one at the last moment, the sync of the folder, the new one: always one, whole.
+        """
         try:
             replace_file(self.path, to_bytes(checkpoint), verify=read)
         except OSError as error:
@@ -50,11 +53,12 @@ class CheckpointStore:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Be the only writer while the context lasts; raises LockedError, naming the other process, if one is there."""
-        lock = self.path.with_name(f"{self.path.name}.lock")
+        lock, other = self.path.with_name(f"{self.path.name}.lock"), "?"
         try:
             file = take_lock(lock)
         except BlockingIOError as error:
-            other = lock.read_text(errors="replace").strip() if lock.exists() else "?"
+            with suppress(OSError):  # it may be going just now
+                other = lock.read_text(errors="replace").strip() or other
             raise LockedError(
                 f"{self.name}: process {other} is training this model: wait for it, or stop it"
             ) from error
@@ -62,8 +66,9 @@ class CheckpointStore:
             raise CheckpointError(f"{self.name}: cannot be saved there: {error.strerror or error}") from error
         with file:
             try:
-                for stale in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.tmp"):
-                    stale.unlink(missing_ok=True)  # of a writer that was killed
+                for stale in self.path.parent.glob(f".{glob.escape(self.path.name)}.[0-9]*.tmp"):
+                    with suppress(OSError):
+                        stale.unlink()  # of a writer that was killed
                 yield
             finally:
                 lock.unlink(missing_ok=True)

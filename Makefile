@@ -1,0 +1,55 @@
+# What a newcomer needs: `make demo` and `make test`, each of which does all the set-up itself.
+
+PYTHON ?= python3
+VENV := .venv
+PLAIN := .venv-plain
+LOWEST := .venv-lowest
+
+.PHONY: demo test check smoke test-lowest clean help
+
+help:
+	@echo "make demo   train on the bundled plays for about a minute, and write a sample"
+	@echo "make test   run the tests"
+	@echo "make check  run ruff and mypy"
+
+demo: $(VENV)/.runs
+	CHARRNN_CHECKPOINTS=checkpoints $(VENV)/bin/charrnn train --model demo --time 60s --force
+	$(VENV)/bin/charrnn sample --model demo --length 600 --seed 1
+
+test: $(VENV)/.develops smoke
+	$(VENV)/bin/python -m pytest
+
+check: $(VENV)/.develops
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+# The wheel as a user gets it: no development packages, the corpus inside, started from another folder.
+smoke: $(PLAIN)/.runs
+	folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && plain="$$PWD/$(PLAIN)/bin/charrnn" && cd "$$folder" && \
+	  "$$plain" --help >help.txt && "$$plain" train --steps 2 --hidden-size 8 --quiet && "$$plain" sample -n 20 --seed 1 -q
+
+# The lower bounds of pyproject.toml, exactly.
+test-lowest:
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet -e '.[dev]' -c tests/lowest.txt
+	$(LOWEST)/bin/python -m pytest
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runs: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet -e .
+	touch $@
+
+$(VENV)/.develops: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet -e '.[dev]'
+	touch $@ $(VENV)/.runs
+
+$(PLAIN)/.runs: pyproject.toml corpora/plays.txt $(shell find charrnn -name '*.py')
+	$(PYTHON) -m venv --clear $(PLAIN)
+	$(PLAIN)/bin/python -m pip install --quiet .
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(PLAIN) $(LOWEST) .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,54 @@
+"""The command line: parses, calls the library, reports. Nothing heavy is imported before a command runs."""
+
+from typing import Annotated, NoReturn
+
+import typer
+
+from charrnn.cli import streams
+from charrnn.cli.eval import evaluate
+from charrnn.cli.info import info
+from charrnn.cli.sample import sample
+from charrnn.cli.train import train
+
+app = typer.Typer(
+    name="charrnn",
+    help="A character-level text generator: a NumPy RNN that learns from any text, and writes and scores more of it.",
+    epilog="Every option can also be set by a variable: CHARRNN_HIDDEN_SIZE=512 is --hidden-size 512.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from charrnn import __version__
+
+        print(f"charrnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="The version.")
+    ] = False,
+) -> None:
+    """Hold the options of the program itself; without a command, show the help."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+app.command("train")(train)
+app.command("sample")(sample)
+app.command("eval")(evaluate)
+app.command("info")(info)
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    streams.run(lambda: app(prog_name="charrnn", standalone_mode=False))

@@ -1,0 +1,106 @@
+"""The options that commands share, and what their values mean: model names, durations, cores."""
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from charrnn.cli import streams
+from charrnn.errors import CheckpointError, UsageError
+from charrnn.terminal import Color, say, use_color
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def option(*flags: str, text: str, default: object = None, **more: Any) -> Any:
+    """Return an option: its help names its default, its variable is CHARRNN_ and its name."""
+    name = next(flag for flag in flags if flag.startswith("--"))
+    variable = "CHARRNN_" + name.lstrip("-").upper().replace("-", "_")
+    told = text if default is None else f"{text} Default: {default}."
+    return typer.Option(*flags, help=told, show_default=False, envvar=variable, show_envvar=False, **more)
+
+
+def remember_debug(value: bool) -> bool:
+    """Show tracebacks from now on."""
+    streams.tracebacks = value
+    return value
+
+
+def remember_color(value: Color) -> Color:
+    """Colour from now on as the option says."""
+    use_color(value)
+    return value
+
+
+ModelOption = Annotated[
+    str | None,
+    option("--model", "-m", metavar="MODEL", text="A path (with a / or ending in .npz), or a name in checkpoints/."),
+]
+JsonOption = Annotated[bool, option("--json", text="Write JSON, one object a line.")]
+QuietOption = Annotated[bool, option("--quiet", "-q", text="No progress and no notes on stderr.")]
+ColorOption = Annotated[
+    Color, option("--color", text="When to use colours.", default="auto", callback=remember_color, is_eager=True)
+]
+DebugOption = Annotated[
+    bool, option("--debug", text="Show the traceback of an error.", callback=remember_debug, is_eager=True)
+]
+ThreadsOption = Annotated[
+    int | None, option("--threads", metavar="N", min=1, text="Cores to use; all of them by default.")
+]
+
+
+def folder() -> Path:
+    """Return where models go that are named without a path."""
+    return Path(os.environ.get("CHARRNN_CHECKPOINTS") or "checkpoints")
+
+
+def model_path(name: str) -> Path:
+    """Return the file of a model: a path as it is, a bare name in the folder of models."""
+    if not name:
+        raise UsageError("--model: the name is empty")
+    is_path = name.endswith(".npz") or "/" in name or os.sep in name
+    return Path(name) if is_path else folder() / f"{name}.npz"
+
+
+def existing_model(name: str | None, quiet: bool) -> Path:
+    """Return the file of a model to read: the one named, else the newest one, said on stderr."""
+    if name is not None:
+        path = model_path(name)
+        if not path.exists():
+            raise CheckpointError(f"{path}: no such model: make it with `charrnn train`, or name another with -m")
+        return path
+    models = sorted(folder().glob("[!.]*.npz"), key=lambda path: path.stat().st_mtime_ns)
+    if not models:
+        raise CheckpointError(f"{folder()}: no model here yet: make one with `charrnn train`, or name one with -m")
+    if not quiet:
+        say(f"model: {models[-1]}")
+    return models[-1]
+
+
+def duration(text: str, option: str) -> float:
+    """Return the seconds of a time such as 90, 30s, 3m or 1h30m."""
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([smhd])", text)
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        parts = [(text, "s")]
+    if "".join(number + unit for number, unit in parts) not in (text, f"{text}s") or not parts:
+        raise UsageError(f"{option} {text}: not a time: write 90, 30s, 3m or 1h30m")
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"{option} {text}: must be more than nothing")
+    return seconds
+
+
+def use_threads(count: int | None) -> None:
+    """Tell the matrix library how many cores to use; that counts only before numpy is imported."""
+    if count is not None:
+        for name in ("OPENBLAS", "OMP", "MKL", "VECLIB_MAXIMUM", "BLIS"):
+            os.environ[f"{name}_NUM_THREADS" if not name.startswith("VECLIB") else f"{name}_THREADS"] = str(count)
+
+
+def was_typed(context: typer.Context, name: str) -> bool:
+    """Tell whether an option stood on the command line, not in a variable."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

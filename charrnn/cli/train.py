@@ -1,0 +1,293 @@
+"""charrnn train: learn from a text."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from charrnn.cli.options import (
+    ColorOption,
+    DebugOption,
+    JsonOption,
+    ModelOption,
+    QuietOption,
+    ThreadsOption,
+    duration,
+    folder,
+    model_path,
+    option,
+    use_threads,
+    was_typed,
+)
+from charrnn.cli.streams import Interrupt, Output, die_by
+from charrnn.cli.watch import SaveClock, Watch
+from charrnn.config import Budget, ModelConfig, TrainConfig, require
+from charrnn.errors import CheckpointError, DivergedError, ResumeError, UsageError
+from charrnn.terminal import say
+
+if TYPE_CHECKING:
+    from charrnn.checkpoint import Checkpoint, CheckpointStore
+    from charrnn.corpus import Corpus
+
+SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize"} - {"steps"}
+
+
+def train(
+    context: typer.Context,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CORPUS",
+            show_default=False,
+            help="Text files, folders (their *.txt), - for stdin; none: the bundled plays.",
+        ),
+    ] = None,
+    model: ModelOption = None,
+    cell: Annotated[
+        Literal["rnn"] | None, option("--cell", metavar="rnn", text="The recurrence.", default=ModelConfig.cell)
+    ] = None,
+    activation: Annotated[
+        Literal["tanh", "relu"] | None,
+        option("--activation", metavar="tanh|relu", text="Of the plain rnn.", default=ModelConfig.activation),
+    ] = None,
+    hidden_size: Annotated[
+        int | None, option("--hidden-size", metavar="N", text="Units a layer.", default=ModelConfig.hidden_size)
+    ] = None,
+    num_layers: Annotated[
+        int | None, option("--num-layers", metavar="N", text="Layers.", default=ModelConfig.num_layers)
+    ] = None,
+    embed_size: Annotated[
+        int | None, option("--embed-size", metavar="N", text="Numbers a symbol.", default=ModelConfig.embed_size)
+    ] = None,
+    seq_len: Annotated[
+        int | None, option("--seq-len", metavar="N", text="Characters a window.", default=TrainConfig.seq_len)
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        option(
+            "--batch-size",
+            metavar="N",
+            text="Streams side by side; fewer on small texts.",
+            default=TrainConfig.batch_size,
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None, option("--lr", metavar="X", text="Learning rate, at its highest.", default=TrainConfig.lr)
+    ] = None,
+    warmup: Annotated[
+        int | None, option("--warmup", metavar="N", text="Steps of warm-up.", default=TrainConfig.warmup)
+    ] = None,
+    weight_decay: Annotated[
+        float | None,
+        option("--weight-decay", metavar="X", text="Of matrices, decoupled.", default=TrainConfig.weight_decay),
+    ] = None,
+    grad_clip: Annotated[
+        float | None,
+        option("--grad-clip", metavar="X", text="Norm of all gradients at most.", default=TrainConfig.grad_clip),
+    ] = None,
+    epochs: Annotated[int | None, option("--epochs", metavar="N", text="Budget: times to read the text.")] = None,
+    steps: Annotated[int | None, option("--steps", metavar="N", text="Budget: updates.")] = None,
+    time_: Annotated[str | None, option("--time", metavar="TIME", text="Budget: 90, 30s, 3m, 1h30m.")] = None,
+    val_fraction: Annotated[
+        float | None,
+        option("--val-fraction", metavar="X", text="Share held out, from the end.", default=TrainConfig.val_fraction),
+    ] = None,
+    eval_every: Annotated[
+        int | None, option("--eval-every", metavar="N", text="Steps between validations; ten or fewer a run.")
+    ] = None,
+    save_every: Annotated[
+        str, option("--save-every", metavar="N|TIME", text="Steps (200) or time (30s).", default="30s")
+    ] = "30s",
+    resume: Annotated[bool, option("--resume", text="Go on with the model; start it if it is not there.")] = False,
+    force: Annotated[bool, option("--force", text="Replace the model.")] = False,
+    min_count: Annotated[
+        int | None,
+        option(
+            "--min-count",
+            metavar="N",
+            text="Rarer characters become one unknown symbol.",
+            default=TrainConfig.min_count,
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None, option("--encoding", metavar="NAME", text="Of the text.", default=TrainConfig.encoding)
+    ] = None,
+    normalize: Annotated[
+        Literal["none", "nfc", "nfd"] | None,
+        option("--normalize", metavar="none|nfc|nfd", text="Unicode form to read it in.", default="none"),
+    ] = None,
+    seed: Annotated[
+        int | None, option("--seed", metavar="N", text="The same seed, the same model.", default=TrainConfig.seed)
+    ] = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    color: ColorOption = "auto",
+    debug: DebugOption = False,
+) -> None:
+    """Learn from texts.
+
+    The model is kept in one file, whose path is printed. For example: charrnn train novel.txt --time 3m
+    """
+    begun = time.perf_counter()
+    given = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
+    budget, saves = chosen_budget(context, steps=steps, epochs=epochs, time_=time_), SaveClock(save_every)
+    use_threads(threads)
+    from charrnn.checkpoint import CheckpointStore
+    from charrnn.plan import fit_to_time
+
+    sources = tuple(corpus or ())
+    store = CheckpointStore(model_path(model) if model is not None else folder() / f"{stem(sources)}.npz")
+    going_on = resume and store.exists()
+    refuse_the_corpus(store, sources)
+    refuse_to_replace(store, allowed=going_on or force)
+    checkpoint, text = resumed(store, sources, given, budget) if going_on else fresh(sources, given, budget)
+    if budget.kind == "seconds" and checkpoint.train.budget != str(budget):
+        fitted = fit_to_time(checkpoint, text.ids, budget, time.perf_counter() - begun)
+        checkpoint.train = replace(fitted, eval_every=eval_every or fitted.eval_every)
+    output = Output()
+    watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet)
+    watch.started(text)
+    with sole_writer(store), Interrupt() as interrupt:
+        refuse_to_replace(store, allowed=going_on or force)  # another run may just have made it
+        run(checkpoint, text, store, saves, watch, interrupt)
+    if interrupt.number:
+        die_by(interrupt.number)
+    watch.done()
+    if not json:
+        output.write(f"{store.name}\n")
+
+
+def chosen_budget(context: typer.Context, **given: int | str | None) -> Budget:
+    """Return the one budget that was given, or the default one; the command line goes before variables."""
+    budgets = {name: value for name, value in given.items() if value is not None}
+    typed = {name: value for name, value in budgets.items() if was_typed(context, name)} or budgets
+    if len(typed) > 1:
+        raise UsageError("--steps, --epochs and --time: give one of them")
+    for name, value in typed.items():
+        if name == "time_":
+            return Budget("seconds", duration(str(value), "--time"))
+        require(int(value) >= 1, f"--{name}", value, "at least 1")
+        return Budget("epochs" if name == "epochs" else "steps", int(value))
+    return Budget()
+
+
+def stem(sources: tuple[str, ...]) -> str:
+    """Return the name of a model whose user gave none: the first corpus's."""
+    first = sources[0] if sources else "plays"
+    return "stdin" if first == "-" else Path(first).resolve().stem or "model"
+
+
+def refuse_the_corpus(store: "CheckpointStore", sources: tuple[str, ...]) -> None:
+    """Raise UsageError rather than write a model over a text that it would be trained on."""
+    from charrnn.corpus import expand
+
+    if any(os.path.realpath(source) == str(store.path) for source in expand(sources)):
+        raise UsageError(f"--model {store.name}: is the corpus itself; name another file for the model")
+
+
+def refuse_to_replace(store: "CheckpointStore", allowed: bool) -> None:
+    """Raise CheckpointError rather than write over a model that nobody said to replace, or where no folder is."""
+    if store.exists() and not allowed:
+        raise CheckpointError(f"{store.name}: exists: go on with it by --resume, or replace it by --force")
+    if not store.path.parent.is_dir() and store.path.parent != Path(os.path.realpath(folder())):
+        raise CheckpointError(f"{store.name}: no such folder: make it first, or give a bare name")
+
+
+def fresh(sources: tuple[str, ...], given: dict[str, Any], budget: Budget) -> tuple["Checkpoint", "Corpus"]:
+    """Return a run at step 0, and its text."""
+    from charrnn.corpus import BUNDLED, load_corpus
+    from charrnn.plan import configure
+    from charrnn.train import new_run
+
+    reading = {name: given[name] for name in ("encoding", "normalize", "min_count") if name in given}
+    text = load_corpus(sources or (BUNDLED,), **reading)
+    return new_run(*configure(text, given, budget), text), text
+
+
+def resumed(
+    store: "CheckpointStore", sources: tuple[str, ...], given: dict[str, Any], budget: Budget
+) -> tuple["Checkpoint", "Corpus"]:
+    """Return the run that a model file holds, amended, and its text."""
+    from charrnn.corpus import load_corpus
+    from charrnn.plan import amended
+
+    checkpoint = store.load()
+    config, origin = checkpoint.train, checkpoint.origin
+    if "-" in origin.sources and not sources:
+        raise ResumeError(f"{store.name}: was trained from stdin: pipe the same text in and name it, -")
+    text = load_corpus(sources or origin.sources, config.encoding, checkpoint.vocab.normalize, config.min_count)
+    checkpoint.train = amended(checkpoint, text, given, budget)
+    return checkpoint, text
+
+
+@contextmanager
+def sole_writer(store: "CheckpointStore") -> Iterator[None]:
+    """Make the folder of models, if it is not there, and lock the model; a folder left empty goes again."""
+    new = not store.path.parent.exists()
+    try:
+        store.path.parent.mkdir(exist_ok=True)
+        with store.lock():
+            yield
+    finally:
+        if new:
+            with suppress(OSError):
+                store.path.parent.rmdir()
+
+
+def run(
+    checkpoint: "Checkpoint",
+    text: "Corpus",
+    store: "CheckpointStore",
+    saves: SaveClock,
+    watch: Watch,
+    interrupt: Interrupt,
+) -> None:
+    """Train, saving before the first step, on the way and at the end, so that there is always a whole model."""
+    from charrnn.train import StepReport, train
+
+    saved = keep(checkpoint, store, watch)
+    try:
+        for report in train(checkpoint, text.ids):
+            watch.show(report)
+            if interrupt.number:
+                break
+            if saves.due(report.step) if isinstance(report, StepReport) else report.best:
+                saved = try_to_keep(checkpoint, store, watch, saved)
+                saves.restart()
+    except DivergedError as error:
+        raise DivergedError(f"{error}; {store.name} keeps the model of step {saved[0]}") from error
+    finally:
+        watch.close()
+    if saved != progress(checkpoint):
+        keep(checkpoint, store, watch)
+    if interrupt.number:
+        watch.note(f"stopped at step {checkpoint.step:,} and saved: --resume goes on with {store.name}")
+
+
+def progress(checkpoint: "Checkpoint") -> tuple[int, int]:
+    """Return what changes whenever a checkpoint does: the steps and the validations done."""
+    return checkpoint.step, len(checkpoint.history)
+
+
+def keep(checkpoint: "Checkpoint", store: "CheckpointStore", watch: Watch) -> tuple[int, int]:
+    """Save, and return the progress saved."""
+    store.save(checkpoint)
+    watch.saved()
+    return progress(checkpoint)
+
+
+def try_to_keep(
+    checkpoint: "Checkpoint", store: "CheckpointStore", watch: Watch, saved: tuple[int, int]
+) -> tuple[int, int]:
+    """Save on the way: a failure is a warning, since the old file is whole and a later save may succeed."""
+    try:
+        return keep(checkpoint, store, watch)
+    except CheckpointError as error:
+        say(f"warning: {error}; training goes on, the file has step {saved[0]}")
+        return saved

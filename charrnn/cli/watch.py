@@ -1,0 +1,130 @@
+"""How a run goes, told to a person on stderr and to a program, as JSON events, on stdout; and when it is saved."""
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from charrnn.cli.options import duration
+from charrnn.cli.streams import Output
+from charrnn.terminal import Progress, say
+
+if TYPE_CHECKING:
+    from charrnn.checkpoint import Checkpoint
+    from charrnn.corpus import Corpus
+    from charrnn.train import Report
+
+STEP_EVENTS = 1000  # a run, at most about: enough to plot
+
+
+class SaveClock:
+    """When to save: every so many steps, or every so many seconds."""
+
+    def __init__(self, every: str) -> None:
+        self.steps = int(every) if every.isascii() and every.isdigit() else 0
+        self.seconds = duration(every, "--save-every") if not self.steps else 0.0
+        self.saved = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        """Tell whether it is time."""
+        return step % self.steps == 0 if self.steps else time.monotonic() - self.saved >= self.seconds
+
+    def restart(self) -> None:
+        """Begin to count the seconds anew."""
+        self.saved = time.monotonic()
+
+
+class Watch:
+    """Tells a person and a program how a run goes, as far as each of them asked for it."""
+
+    def __init__(self, name: str, checkpoint: "Checkpoint", output: Output | None, talks: bool) -> None:
+        self.name, self.checkpoint, self.output, self.talks = name, checkpoint, output, talks
+        self.every = max(1, checkpoint.train.steps // STEP_EVENTS)
+        self.progress: Progress | None = None
+        self.begun, self.chars = time.perf_counter(), 0
+
+    def note(self, text: str) -> None:
+        """Tell the person something."""
+        if self.talks:
+            say(text)
+
+    def event(self, event: str, **values: object) -> None:
+        """Tell the program something."""
+        if self.output:
+            self.output.record({"event": event, **values})
+
+    def started(self, text: "Corpus") -> None:
+        """Tell what will be done."""
+        from charrnn.corpus import BUNDLED
+
+        config, network = self.checkpoint.train, self.checkpoint.model.config
+        a_step = config.batch_size * config.seq_len
+        times = config.steps * a_step / (len(text.ids) * (1 - config.val_fraction))
+        if text.sources == (BUNDLED,):
+            self.note("no text named: learning from the plays that come with the program")
+        kind = f"{network.activation} {network.cell}" if network.cell == "rnn" else network.cell
+        parameters = len(self.checkpoint.model.vector)
+        for remark in text.remarks:
+            self.note(remark)
+        self.note(f"text: {' '.join(text.sources)}, {len(text.ids):,} characters, {len(text.vocab):,} symbols")
+        self.note(f"network: {kind}, {network.num_layers} x {network.hidden_size}, {parameters:,} parameters")
+        self.note(
+            f"budget: {config.steps:,} steps of {a_step:,} characters, {times:.1f} times the text ({config.budget})"
+        )
+        if self.checkpoint.step:
+            self.note(f"going on at step {self.checkpoint.step:,} of {self.name}")
+        sizes = {"chars": len(text.ids), "vocabulary_size": len(text.vocab), "parameters": parameters}
+        settings = {**asdict(network), **asdict(config)}
+        settings.pop("vocab_size")
+        if self.talks:
+            self.progress = Progress(self.checkpoint.step, config.steps)
+        self.event("start", model=self.name, corpus=text.sources, step=self.checkpoint.step, **sizes, **settings)
+
+    def show(self, report: "Report") -> None:
+        """Tell of a step or a validation."""
+        from charrnn.evaluate import bits
+        from charrnn.train import StepReport
+
+        if isinstance(report, StepReport):
+            self.chars += report.chars
+            if self.progress:
+                self.progress.step(report.step, bits(report.loss), report.chars)
+            if report.step % self.every == 0:
+                rates = {"lr": report.lr, "grad_norm": report.grad_norm}
+                self.event("step", step=report.step, train_nats_per_char=report.loss, **rates)
+        elif report.loss is None:
+            if self.progress:
+                self.progress.validating(report.chars)
+        else:
+            if self.progress:
+                self.progress.validated(report.step, bits(report.train_loss), bits(report.loss), report.best)
+            losses = {"train_nats_per_char": report.train_loss, "val_nats_per_char": report.loss}
+            self.event("eval", step=report.step, **losses, best=report.best)
+
+    def saved(self) -> None:
+        """Tell the program of a save; a person need not know."""
+        self.event("save", step=self.checkpoint.step, model=self.name)
+
+    def close(self) -> None:
+        """Leave the line of the bar."""
+        if self.progress:
+            self.progress.close()
+
+    def done(self) -> None:
+        """Tell how it ended."""
+        from charrnn.evaluate import bits
+
+        best, step = self.checkpoint.best, self.checkpoint.step
+        seconds = time.perf_counter() - self.begun
+        if best:
+            self.note(
+                f"done: step {step:,}; held out {bits(best.nats):.3f} bits a character at step {best.step:,}, the best"
+            )
+        else:
+            self.note(f"done: step {step:,}")
+        self.note(f"write more of it: charrnn sample -m {self.name}")
+        loss = {
+            "val_nats_per_char": best.nats if best else None,
+            "val_bits_per_char": bits(best.nats) if best else None,
+        }
+        speed = {"seconds": seconds, "chars_per_second": self.chars / seconds}
+        self.event("done", model=self.name, step=step, **loss, **speed)

@@ -1,0 +1,49 @@
+"""Fixtures of the command-line tests."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.helpers.command import NETWORK, TEXT, Result, ok
+
+
+class Run(NamedTuple):
+    model: Path
+    result: Result  # of train --json
+
+
+def trained_run(folder: Path, steps: int) -> Run:
+    (folder / "a.txt").write_text(TEXT)
+    result = ok("train", "a.txt", *NETWORK, "--steps", steps, "--json", cwd=folder)
+    return Run(folder / "checkpoints" / "a.npz", result)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A short run, made once; tests work on copies of its model."""
+    return trained_run(tmp_path_factory.mktemp("trained"), 40)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run too long to end before who reads its events has stopped it."""
+    return trained_run(tmp_path_factory.mktemp("undisturbed"), 120)
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a text in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text(TEXT)
+    return tmp_path
+
+
+@pytest.fixture
+def model(work: Path, trained: Run) -> Path:
+    """A trained model in the working folder."""
+    path = work / "checkpoints" / "a.npz"
+    path.parent.mkdir()
+    shutil.copy(trained.model, path)
+    return path

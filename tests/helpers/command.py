@@ -1,0 +1,195 @@
+"""The command line as its users run it: a process of its own, with pipes, terminals and signals."""
+
+import fcntl
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+import tty
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import charrnn as package
+
+TEXT = "\x1b" + "".join(f"{n % 7} größere fox{'es' * (n % 3)} than {n % 11}\t hens.\n" for n in range(190))
+NETWORK = ("--hidden-size", 16, "--num-layers", 1)
+INHERITED = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")  # nothing that changes what is written
+ENVIRONMENT = {name: os.environ[name] for name in INHERITED if name in os.environ} | {
+    "PYTHONPATH": str(Path(package.__file__).parents[1]),
+    "TERM": "xterm",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+Env = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What --json wrote: an object a line, none of them with NaN."""
+        *lines, rest = self.text.split("\n")
+        assert rest == ""
+        return [json.loads(line, parse_constant=no_constant) for line in lines]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        return [record for record in self.records if record["event"] == kind]
+
+
+def no_constant(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
+def command(*args: object, prelude: str = "", redirect: str = "") -> list[str]:
+    """The command after some Python has run in its process, and after the shell has redirected its streams."""
+    python = [sys.executable, "-c", f"{prelude}\nfrom charrnn.cli import main\nmain()", *map(str, args)]
+    return ["sh", "-c", f'exec "$@" {redirect}', "sh", *python] if redirect else python
+
+
+def charrnn(
+    *args: object,
+    input: bytes = b"",  # noqa: A002  # as subprocess.run calls it
+    env: Env | None = None,
+    cwd: Path | None = None,
+    prelude: str = "",
+    redirect: str = "",
+) -> Result:
+    done = subprocess.run(
+        command(*args, prelude=prelude, redirect=redirect),
+        input=input,
+        env={**ENVIRONMENT, **(env or {})},
+        cwd=cwd,
+        capture_output=True,
+        timeout=60,
+    )
+    return Result(done.returncode, done.stdout, done.stderr.decode())
+
+
+def ok(*args: object, **run: Any) -> Result:
+    result = charrnn(*args, **run)
+    assert result.code == 0, result.err
+    return result
+
+
+def refused(result: Result, code: int, *words: str) -> None:
+    """Assert that a command failed in the one way there is: a single line on stderr, and nothing on stdout."""
+    assert result.err.startswith("charrnn: ")
+    assert result.err.endswith("\n")
+    assert result.err.count("\n") == 1, result.err
+    assert (result.code, result.out) == (code, b"")
+    assert [word for word in words if word not in result.err] == [], result.err
+
+
+def limited_to(size: int) -> str:
+    """A prelude that lets no file of the process grow beyond so many bytes, as a full disk would not."""
+    return f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
+
+
+def start(
+    *args: object, prelude: str = "", env: Env | None = None, stderr: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
+    """Start the command with a small pipe for its stdout, so that it cannot run far ahead of who reads it."""
+    process = subprocess.Popen(
+        command(*args, prelude=prelude),
+        bufsize=0,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env={**ENVIRONMENT, **(env or {})},
+    )
+    assert process.stdout
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    return process
+
+
+def read_until(process: subprocess.Popen[bytes], event: str, step: int) -> None:
+    """Read what train --json writes, to the event of the step."""
+    assert process.stdout
+    for line in process.stdout:
+        record = json.loads(line)
+        if (record["event"], record.get("step")) == (event, step):
+            return
+    raise AssertionError(f"no {event} at step {step}")
+
+
+def finish(process: subprocess.Popen[bytes]) -> Result:
+    out, err = process.communicate(timeout=60)
+    return Result(process.returncode, out, err.decode())
+
+
+def closed_early(process: subprocess.Popen[bytes]) -> Result:
+    """Close the pipe that the command writes to, as head does, and wait for its end."""
+    assert process.stdout
+    process.stdout.close()
+    assert process.stderr
+    err = process.stderr.read()
+    return Result(process.wait(), b"", err.decode())
+
+
+def terminal() -> tuple[int, int]:
+    """A terminal of 80 columns that changes no byte: the end that a person looks at, and the one that is written to."""
+    screen, stream = pty.openpty()
+    tty.setraw(stream)
+    termios.tcsetwinsize(stream, (24, 80))
+    return screen, stream
+
+
+def drained(reader: int) -> bytes:
+    chunks = []
+    with suppress(OSError):  # so a terminal ends whose other side is closed; a pipe ends with an empty read
+        while chunk := os.read(reader, 1 << 16):
+            chunks.append(chunk)
+    os.close(reader)
+    return b"".join(chunks)
+
+
+def on_terminal(*args: object, streams: str = "stdout stderr", env: Env | None = None) -> Result:
+    """Run the command with terminals for some of its streams, pipes for the others."""
+    ends = {name: terminal() if name in streams.split() else os.pipe() for name in ("stdout", "stderr")}
+    process = subprocess.Popen(
+        command(*args),
+        stdin=subprocess.DEVNULL,
+        stdout=ends["stdout"][1],
+        stderr=ends["stderr"][1],
+        env={**ENVIRONMENT, **(env or {})},
+    )
+    for _, stream in ends.values():
+        os.close(stream)
+    with ThreadPoolExecutor() as pool:
+        out, err = pool.map(drained, [reader for reader, _ in ends.values()])
+    return Result(process.wait(), out, err.decode())
+
+
+def to_nobody(*args: object, stream: str = "stdout") -> Result:
+    """Run the command with a pipe that nobody reads any more for one of its streams."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with subprocess.Popen(
+        command(*args),
+        stdin=subprocess.DEVNULL,
+        stdout=writer if stream == "stdout" else subprocess.PIPE,
+        stderr=writer if stream == "stderr" else subprocess.PIPE,
+        env=ENVIRONMENT,
+    ) as process:
+        os.close(writer)
+        out, err = process.communicate(timeout=60)
+    return Result(process.returncode, out or b"", (err or b"").decode())
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder: the bytes of each file by its path, None for a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}

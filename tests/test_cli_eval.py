@@ -1,0 +1,116 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+from tests.helpers.command import NETWORK, TEXT, charrnn, ok, refused
+
+pytestmark = pytest.mark.usefixtures("model")
+
+KEYS = {
+    "text", "model", "chars", "unknown", "nats_per_char", "bits_per_char", "perplexity", "accuracy"
+}  # fmt: skip
+
+
+def test_a_row_a_text_of_bits_characters_and_name() -> None:
+    Path("b.txt").write_text("7 größere foxes\n")
+    result = ok("eval", "-m", "a", "a.txt", "-", "b.txt", input=TEXT[:100].encode())
+    rows = [row.split("\t") for row in result.text.splitlines()]
+    assert [row[1:] for row in rows] == [[str(len(TEXT)), "a.txt"], ["100", "-"], ["16", "b.txt"]]
+    assert result.err == ""
+    records = ok("eval", "-m", "a", "a.txt", "-", "b.txt", "--json", input=TEXT[:100].encode()).records
+    assert [row[0] for row in rows] == [f"{record['bits_per_char']:.4f}" for record in records]
+
+
+def test_json_is_the_same_figures_in_all_their_forms() -> None:
+    (record,) = ok("eval", "a.txt", "--json").records
+    assert record.keys() == KEYS
+    assert (record["text"], record["model"], record["chars"]) == ("a.txt", "checkpoints/a.npz", len(TEXT))
+    assert record["bits_per_char"] == pytest.approx(record["nats_per_char"] / math.log(2))
+    assert record["perplexity"] == pytest.approx(math.exp(record["nats_per_char"]))
+    assert 1 < record["perplexity"] < len(set(TEXT))
+    assert 0 < record["accuracy"] * len(TEXT) == pytest.approx(round(record["accuracy"] * len(TEXT)))
+
+
+def test_without_a_text_it_scores_the_held_out_part_as_training_did(trained: Run) -> None:
+    (record,) = ok("eval", "--json").records
+    done = trained.result.records[-1]
+    assert record["bits_per_char"] == done["val_bits_per_char"]
+    assert record["nats_per_char"] == done["val_nats_per_char"]
+    assert (record["text"], record["chars"]) == ("a.txt (held out)", len(TEXT) - int(len(TEXT) * 0.9))
+
+
+def test_the_held_out_part_of_another_text_is_refused() -> None:
+    Path("a.txt").write_text(TEXT + ".")
+    refused(charrnn("eval", "-q"), 1, "a.txt", "name a text")
+    Path("a.txt").unlink()
+    refused(charrnn("eval", "-q"), 1, "a.txt", "No such file")
+
+
+def test_a_model_without_held_out_text_needs_one() -> None:
+    ok("train", "-", "-m", "b", *NETWORK, "--steps", 1, "-q", input=TEXT.encode())
+    ok("train", "a.txt", "-m", "c", *NETWORK, "--steps", 1, "--val-fraction", 0, "-q")
+    refused(charrnn("eval", "-m", "b"), 1, "stdin", "name a text")
+    refused(charrnn("eval", "-m", "c"), 1, "--val-fraction 0", "name a text")
+    assert ok("eval", "-m", "c", "a.txt").err == ""
+
+
+def test_unknown_characters_are_counted_told_and_left_out_of_the_mean() -> None:
+    plain, strange = "7 größere foxes than 3", "7 größ☃ere fox☃eés than 3"
+    scores = [ok("eval", "-m", "a", "-", "--json", input=text.encode()) for text in (plain, strange)]
+    (known,), (mixed,) = (score.records for score in scores)
+    assert mixed == known | {"unknown": 3}
+    assert [score.err for score in scores] == ["", "-: left out 3 characters that the model does not know\n"]
+
+
+def test_a_model_with_an_unknown_symbol_scores_every_character() -> None:
+    ok("train", "a.txt", "-m", "b", *NETWORK, "--steps", 1, "--min-count", 2, "-q")
+    (record,) = ok("eval", "-m", "b", "-", "--json", input="7☃é".encode()).records
+    assert (record["chars"], record["unknown"]) == (3, 0)
+
+
+def test_a_byte_order_mark_and_windows_newlines_change_no_score_and_are_told_once() -> None:
+    text = TEXT.replace("\n", "\r\n")
+    Path("b.txt").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    result = ok("eval", "-m", "a", "b.txt")
+    assert result.err == "b.txt: dropped the byte-order mark\nb.txt: CR LF became LF\n"
+    assert result.text == ok("eval", "a.txt", "-q").text.replace("a.txt", "b.txt")
+    assert ok("eval", "b.txt", "-q").err == ""
+
+
+def test_a_text_is_read_in_the_normal_form_of_the_model() -> None:
+    ok("train", "a.txt", "-m", "b", *NETWORK, "--steps", 1, "--normalize", "nfd", "-q")
+    for name, text in (("composed.txt", "größer"), ("apart.txt", "gro\u0308ßer")):
+        Path(name).write_text(text)
+    composed, apart = (
+        row.split("\t")[:2] for row in ok("eval", "-m", "b", "composed.txt", "apart.txt").text.splitlines()
+    )
+    assert composed == apart == [apart[0], "7"]
+    prompted = [ok("sample", "-m", "b", "-p", text, "--seed", 1, "-q").out for text in ("größer", "gro\u0308ßer")]
+    assert prompted[0] == prompted[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ["b.txt", "nothing to score"]),
+        (b"foxes\xe9", ["b.txt", "byte 5"]),
+        (None, ["b.txt", "No such file"]),
+    ],
+)
+def test_a_text_that_cannot_be_scored_is_refused(content: bytes | None, words: list[str]) -> None:
+    if content is not None:
+        Path("b.txt").write_bytes(content)
+    refused(charrnn("eval", "-m", "a", "b.txt"), 1, *words)
+
+
+def test_an_empty_name_is_a_file_that_is_not_there() -> None:
+    refused(charrnn("eval", "-m", "a", ""), 1, "No such file")
+    refused(charrnn("train", "", "-m", "b", "-q"), 1, "No such file")
+
+
+def test_rows_come_before_the_text_that_fails() -> None:
+    result = charrnn("eval", "-m", "a", "a.txt", "nothere.txt")
+    assert (result.code, result.text.split("\t")[1:]) == (1, [str(len(TEXT)), "a.txt\n"])
+    assert result.err == "charrnn: nothere.txt: No such file or directory\n"

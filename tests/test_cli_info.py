@@ -1,0 +1,54 @@
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+from charrnn.checkpoint import CheckpointStore
+from tests.conftest import Run
+from tests.helpers.command import NETWORK, TEXT, ok
+
+PROMISED = {
+    "path", "cell", "hidden_size", "num_layers", "parameters", "vocabulary_size", "step", "val_bits_per_char",
+    "corpus", "history",
+}  # fmt: skip
+
+
+def test_json_holds_the_run_as_training_told_it(trained: Run, model: Path) -> None:
+    (record,), checkpoint = ok("info", "--json", "-m", "a").records, CheckpointStore(model).load()
+    start, done = trained.result.records[0], trained.result.records[-1]
+    assert record.keys() >= PROMISED
+    same = ("cell", "activation", "hidden_size", "num_layers", "embed_size", "parameters", "vocabulary_size")
+    assert {name: record[name] for name in same} == {name: start[name] for name in same}
+    assert (record["path"], record["step"], record["best_step"]) == ("checkpoints/a.npz", 40, checkpoint.best.step)  # type: ignore[union-attr]
+    assert record["val_bits_per_char"] == done["val_bits_per_char"]
+    assert record["val_nats_per_char"] == done["val_nats_per_char"]
+    assert record["corpus"] == asdict(checkpoint.origin) | {"sources": ["a.txt"]}
+    assert record["train"] == asdict(checkpoint.train)
+    events = [{k: v for k, v in e.items() if k not in ("event", "best")} for e in trained.result.events("eval")]
+    assert record["history"] == events
+
+
+def test_a_model_that_was_never_scored_has_null_for_a_loss(work: Path) -> None:
+    ok("train", "a.txt", *NETWORK, "--steps", 1, "--val-fraction", 0, "-q")
+    (record,) = ok("info", "--json").records
+    assert [record[name] for name in ("val_bits_per_char", "val_nats_per_char", "best_step")] == [None] * 3
+    assert record["history"] == []
+    assert "held out          not scored\n" in ok("info").text
+
+
+def test_the_card_is_for_people(trained: Run, model: Path) -> None:
+    result = ok("info")
+    assert result.err == "model: checkpoints/a.npz\n"
+    assert ok("info", "-q").err == ""
+    lines = result.text.splitlines()
+    assert lines[0] == "checkpoints/a.npz"
+    assert "network           tanh rnn, 1 x 16, embedding 64" in lines
+    assert any(line.startswith(f"corpus            a.txt, {len(TEXT):,} characters, SHA-256 ") for line in lines)
+    assert any(line.startswith("training          step 40 of 40 (40 steps)") for line in lines)
+    last = trained.result.events("eval")[-1]
+    bits = [last[name] / math.log(2) for name in ("train_nats_per_char", "val_nats_per_char")]
+    assert lines[-1].strip() == f"40: {bits[0]:.3f} / {bits[1]:.3f}"
+
+
+def test_the_card_says_utf8_whatever_the_locale_says(model: Path) -> None:
+    plain = ok("info", "-q").out
+    assert [ok("info", "-q", env=env).out for env in ({"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"})] == [plain, plain]

@@ -1,0 +1,173 @@
+import signal
+from pathlib import Path
+
+import pytest
+
+from charrnn.checkpoint import CheckpointStore
+from tests.helpers.command import NETWORK, TEXT, charrnn, closed_early, finish, ok, on_terminal, refused, start
+
+pytestmark = pytest.mark.usefixtures("model")
+
+
+def test_the_same_seed_writes_the_same_bytes_and_another_seed_others() -> None:
+    first, second, other = (ok("sample", "-n", 80, "-q", "--seed", seed).out for seed in (5, 5, 6))
+    assert first == second != other
+    assert len(first.decode()) == 81
+    assert first.endswith(b"\n")
+
+
+def test_without_a_seed_it_takes_one_and_tells_it_so_that_it_can_be_had_again() -> None:
+    first, second = ok("sample", "-n", 80, "-m", "a"), ok("sample", "-n", 80, "-m", "a")
+    name, seed = first.err.removesuffix("\n").split(": ")
+    assert (name, first.out == second.out) == ("seed", False)
+    assert ok("sample", "-n", 80, "--seed", seed, "-q").out == first.out
+
+
+def test_a_sample_is_the_same_whatever_the_count() -> None:
+    records = ok("sample", "-n", 30, "--seed", 2, "--count", 3, "--json", "-q").records
+    assert [record["index"] for record in records] == [0, 1, 2]
+    assert len({record["text"] for record in records}) == 3
+    assert ok("sample", "-n", 30, "--seed", 2, "--json", "-q").records == records[:1]
+    assert ok("sample", "-n", 30, "--seed", 2, "--count", 3, "-q").text == "".join(f"{r['text']}\n" for r in records)
+
+
+def test_the_prompt_is_echoed_unless_told_not_to_and_is_gone_on_from() -> None:
+    line = ("sample", "-n", 40, "-p", "größere fox", "--seed", 1, "-q")
+    whole, rest, unprompted = (
+        ok(*line).text,
+        ok(*line, "--no-echo").text,
+        ok("sample", "-n", 40, "--seed", 1, "-q").text,
+    )
+    assert whole == "größere fox" + rest
+    assert len(rest) == len(unprompted) == 41
+    assert rest != unprompted
+
+
+def test_a_prompt_is_the_same_from_a_file_and_from_stdin() -> None:
+    Path("p.txt").write_bytes(b"\xef\xbb\xbf3 gr\xc3\xb6\xc3\x9fere\r\nfox")
+    line = ("sample", "-n", 20, "--seed", 1)
+    typed = ok(*line, "-p", "3 größere\nfox", "-q").out
+    results = [ok(*line, "--prompt-file", "p.txt"), ok(*line, "--prompt-file", "-", input=Path("p.txt").read_bytes())]
+    assert [result.out for result in results] == [typed, typed]
+    for name, result in zip(("p.txt", "-"), results, strict=True):
+        notes = [f"{name}: dropped the byte-order mark", f"{name}: CR LF became LF"]
+        assert result.err.splitlines() == ["model: checkpoints/a.npz", *notes]
+
+
+@pytest.mark.parametrize(("options", "written"), [([], "\n"), (["-p", "fox", "--count", 2], "fox\nfox\n")])
+def test_a_length_of_nothing_writes_prompts_alone(options: list[object], written: str) -> None:
+    assert ok("sample", "-n", 0, "-q", *options).text == written
+
+
+def test_an_endless_sample_comes_as_it_is_written_and_ends_with_its_reader() -> None:
+    with start("sample", "-n", -1, "--seed", 3, "-q") as process:
+        assert process.stdout
+        beginning = process.stdout.read(500)
+        assert closed_early(process).err == ""
+    assert process.returncode == 0
+    assert ok("sample", "-n", 600, "--seed", 3, "-q").out.startswith(beginning)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_endless_sample_dies_by_the_signal_that_stops_it(number: signal.Signals) -> None:
+    process = start("sample", "-n", -1, "-q")
+    assert process.stdout
+    process.stdout.read(1)
+    process.send_signal(number)
+    result = finish(process)
+    assert (result.code, result.err) == (-number, "")
+
+
+@pytest.mark.parametrize("prompt", ["", "4 größere fox"])
+def test_json_tells_what_eval_says_of_the_same_characters(prompt: str) -> None:
+    (record,) = ok("sample", "-n", 300, "--seed", 4, "-p", prompt, "--json", "-q").records
+    assert record.keys() == {"index", "seed", "text", "nats_per_char", "finish", "model"}
+    assert (record["seed"], record["finish"], record["model"]) == (4, "length", "checkpoints/a.npz")
+    assert (len(record["text"]), record["text"].startswith(prompt)) == (300 + len(prompt), True)
+    nats = 0.0
+    for text, sign in ((record["text"], 1), (prompt, -1)):
+        if text:
+            (score,) = ok("eval", "-", "--json", input=text.encode()).records
+            nats += sign * score["nats_per_char"] * score["chars"]
+    assert record["nats_per_char"] == pytest.approx(nats / 300, rel=1e-6)
+
+
+def test_json_of_nothing_has_no_score() -> None:
+    (record,) = ok("sample", "-n", 0, "-p", "fox", "--no-echo", "--json", "-q").records
+    assert (record["text"], record["nats_per_char"]) == ("", None)
+
+
+def test_unknown_characters_of_a_prompt_are_named_or_skipped() -> None:
+    line = ("sample", "-n", 20, "--seed", 1, "-m", "a", "-p", "fox\u00e9s ☃")
+    refused(charrnn(*line), 2, "U+00E9 é", "U+2603 ☃", "--unknown skip")
+    skipped = ok(*line, "--unknown", "skip")
+    assert skipped.text == ok("sample", "-n", 20, "--seed", 1, "-p", "foxs ").text
+    assert skipped.err == "left out of the prompt: U+00E9 é, U+2603 ☃\n"
+
+
+def test_a_prompt_that_is_not_unicode_is_refused_as_unknown() -> None:
+    prompt = b"caf\xe9".decode(errors="surrogateescape")
+    refused(charrnn("sample", "-q", "-p", prompt), 2, "U+DCE9")
+
+
+@pytest.mark.parametrize("temperature", ["nan", "inf", "-1", "x"])
+def test_a_temperature_that_is_none_is_refused(temperature: str) -> None:
+    refused(charrnn("sample", f"--temperature={temperature}", "-m", "a"), 2, "--temperature")
+
+
+def test_temperature_zero_is_greedy_and_needs_no_luck() -> None:
+    greedy = ok("sample", "-t", 0, "--seed", 1, "-n", 50, "-q").out
+    assert greedy == ok("sample", "-t", 0, "--seed", 2, "-n", 50, "-q").out
+    assert greedy == ok("sample", "-t", 1e-300, "--seed", 2, "-n", 50, "-q").out
+    assert greedy != ok("sample", "-t", 1, "--seed", 2, "-n", 50, "-q").out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["-n", -2], "--length"),
+        (["-n", 10**30], "--length"),
+        (["--count", 0], "--count"),
+        (["--seed", -1], "--seed"),
+        (["-n", -1, "--count", 2], "--length -1"),
+        (["-n", -1, "--json"], "--length -1"),
+        (["-p", "a", "--prompt-file", "a.txt"], "--prompt-file"),
+        (["--unknown", "guess"], "--unknown"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: list[object], told: str) -> None:
+    refused(charrnn("sample", "-m", "a", *options), 2, told)
+
+
+@pytest.mark.parametrize(
+    "env", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"PYTHONUTF8": "0", "LC_ALL": "POSIX"}]
+)
+def test_text_goes_out_as_utf8_whatever_the_locale_says(env: dict[str, str]) -> None:
+    assert ok("sample", "-n", 0, "--prompt-file", "a.txt", "-q", env=env).text == TEXT + "\n"
+    (record,) = ok("sample", "-n", 0, "--prompt-file", "-", "--json", env=env, input="größer".encode()).records
+    assert record["text"] == "größer"
+
+
+def test_control_characters_are_raw_in_a_pipe_and_symbols_on_a_terminal() -> None:
+    line = ("sample", "-n", 0, "-q", "-p", "\x1bfox\tes\n")
+    assert ok(*line).text == "\x1bfox\tes\n\n"
+    assert on_terminal(*line).text == "␛fox\tes\n\n"
+
+
+def test_a_network_of_any_script_writes_only_characters_of_its_text() -> None:
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 5000))) + "👩\u200d🚀e\u0301\u0302\U0001f1e9\U0001f1ea\n" * 200
+    Path("b.txt").write_text(text)
+    ok("train", "b.txt", *NETWORK, "--steps", 2, "-q")
+    (record,) = ok("sample", "-m", "b", "-n", 300, "-p", "一👩\u200d🚀e\u0301", "-t", 3, "--json", "-q").records
+    assert set(record["text"]) <= set(text)
+    assert len(record["text"]) == 306
+    (score,) = ok("eval", "-m", "b", "b.txt", "--json").records
+    assert (score["chars"], score["unknown"]) == (len(text), 0)
+
+
+def test_the_unknown_symbol_is_never_written() -> None:
+    ok("train", "a.txt", *NETWORK, "--steps", 2, "--min-count", 200, "-m", "b", "-q")
+    vocab = CheckpointStore(Path("checkpoints/b.npz")).load().vocab
+    (record,) = ok("sample", "-m", "b", "-n", 500, "-t", 3, "-p", "☃", "--no-echo", "--json", "-q").records
+    assert vocab.unknown
+    assert set(record["text"]) == {chr(symbol) for symbol in vocab.symbols}

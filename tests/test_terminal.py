@@ -1,0 +1,166 @@
+import io
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charrnn import terminal
+from charrnn.terminal import Color, has_color, is_terminal, visible
+from tests.conftest import Run
+from tests.helpers.command import NETWORK, charrnn, ok, on_terminal
+
+TRAIN = ("train", "a.txt", *NETWORK, "--steps", 40, "--force")
+ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+class Stream(io.StringIO):
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+# ---- control characters ----
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ß 猫 👩\u200d🚀 e\u0301", "plain ß 猫 👩\u200d🚀 e\u0301"),
+        ("a\tb\n", "a\tb\n"),
+        ("\x00\x07\x1b[31m\r\x7f", "␀␇␛[31m␍␡"),
+        ("\x80\x9b31m\x9f", "\ufffd\ufffd31m\ufffd"),
+        ("\u202e\u2066abc\u2069\u202c", "\ufffd\ufffdabc\ufffd\ufffd"),
+    ],
+)
+def test_control_characters_are_shown_as_symbols(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(st.text(st.one_of(st.characters(max_codepoint=0xA1), st.characters())))
+def test_nothing_shown_commands_a_terminal_and_every_character_keeps_its_place(text: str) -> None:
+    shown = visible(text)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown)
+    assert [s for s, c in zip(shown, text, strict=True) if c.isprintable()] == [c for c in text if c.isprintable()]
+
+
+def test_what_is_written_of_files_and_their_names_shows_its_control_characters(model: Path) -> None:
+    Path("\x1b[31mred\x9b.txt").write_text("fox")
+    row, error = on_terminal("eval", "-q", "\x1b[31mred\x9b.txt").text, on_terminal("eval", "-q", "\x1b]0;t\x07").err
+    assert row.endswith("\t3\t␛[31mred\ufffd.txt\n")
+    assert "␛]0;t␇" in ESCAPE.sub("", error)
+    note = on_terminal("sample", "-n", 0, "-p", "\x9b2J", "--unknown", "skip", streams="stdout stderr")
+    (record,) = on_terminal("sample", "-n", 0, "-q", "-p", "\x1bfox", "--json").records
+    assert record["text"] == "\x1bfox"
+    assert "\x9b" not in note.err
+
+
+def test_json_on_a_terminal_commands_nothing(model: Path) -> None:
+    Path("\x9b2J.txt").write_text("fox")
+    result = on_terminal("eval", "-q", "--json", "\x9b2J.txt", streams="stdout")
+    assert "\x9b" not in result.text
+    assert result.records[0]["text"] == "\x9b2J.txt"
+
+
+# ---- colours ----
+
+
+@pytest.mark.parametrize(
+    ("color", "env", "on_terminal", "in_pipe"),
+    [
+        ("auto", {}, True, False),
+        ("auto", {"TERM": "dumb"}, False, False),
+        ("auto", {"NO_COLOR": "1"}, False, False),
+        ("auto", {"NO_COLOR": "0"}, False, False),
+        ("auto", {"NO_COLOR": ""}, True, False),
+        ("auto", {"FORCE_COLOR": "1"}, True, True),
+        ("auto", {"FORCE_COLOR": "1", "TERM": "dumb"}, True, True),
+        ("auto", {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False, False),
+        ("auto", {"FORCE_COLOR": "0"}, True, False),
+        ("auto", {"FORCE_COLOR": ""}, True, False),
+        ("always", {"NO_COLOR": "1", "TERM": "dumb"}, True, True),
+        ("never", {"FORCE_COLOR": "1"}, False, False),
+    ],
+)
+def test_the_option_decides_on_colour_then_variables_then_the_stream(
+    monkeypatch: pytest.MonkeyPatch, color: Color, env: dict[str, str], on_terminal: bool, in_pipe: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"TERM": "xterm"} | env).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(terminal, "color", color)
+    assert has_color(Stream(True)) is on_terminal
+    assert [has_color(stream) for stream in (Stream(False), None)] == [in_pipe, in_pipe]
+
+
+def test_a_closed_stream_is_no_terminal() -> None:
+    assert [is_terminal(stream) for stream in (None, Stream(False), Stream(True))] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "err_is_terminal", "red"),
+    [
+        ([], {}, True, True),
+        ([], {}, False, False),
+        ([], {"NO_COLOR": "1"}, True, False),
+        (["--color", "never"], {}, True, False),
+        (["--color", "always"], {}, False, True),
+        ([], {"CHARRNN_COLOR": "never"}, True, False),
+    ],
+)
+def test_an_error_is_red_where_stderr_has_colour(
+    model: Path, args: list[str], env: dict[str, str], err_is_terminal: bool, red: bool
+) -> None:
+    streams = "stderr" if err_is_terminal else "stdout"
+    result = on_terminal("eval", "-q", "nothere.txt", *args, streams=streams, env=env)
+    line = "charrnn: nothere.txt: No such file or directory"
+    assert result.err == (f"\x1b[31m{line}\x1b[0m\n" if red else f"{line}\n")
+
+
+def test_each_stream_has_its_own_colour(model: Path) -> None:
+    plain = ok("info", "-q").text
+    assert "\x1b" not in plain
+    for args, streams, colored in [
+        ([], "stdout", True),
+        ([], "stderr", False),
+        (["--color", "always"], "", True),
+        (["--color", "never"], "stdout", False),
+    ]:
+        text = on_terminal("info", "-q", *args, streams=streams).text
+        assert ("\x1b" in text, ESCAPE.sub("", text)) == (colored, plain)
+
+
+# ---- progress ----
+
+
+def test_on_a_terminal_a_bar_moves_and_validations_stand_above_it(work: Path) -> None:
+    result = on_terminal(*TRAIN, streams="stderr")
+    assert result.text == "checkpoints/a.npz\n"
+    assert len(re.findall(r"\r *\d+% .*?\d+/40 steps", ESCAPE.sub("", result.err))) > 1
+    assert re.search(r"\rstep +40  train \d\.\d{3}  held out \d\.\d{3} bits a character  best so far\n", result.err)
+    assert "40/40 steps" in result.err
+    assert "\x1b" not in on_terminal(*TRAIN, "--color", "never", streams="stderr").err
+
+
+@pytest.mark.parametrize("dumb", [True, False])
+def test_elsewhere_progress_is_plain_lines_of_keys_and_values(trained: Run, work: Path, dumb: bool) -> None:
+    result = on_terminal(*TRAIN, env={"TERM": "dumb"}) if dumb else charrnn(*TRAIN)
+    assert not set("\r\x1b") & set(result.err)
+    progress = [dict(pair.split("=") for pair in line.split()) for line in result.err.splitlines() if "=" in line]
+    evals = trained.result.events("eval")
+    assert [int(line["step"]) for line in progress] == [event["step"] for event in evals]
+    for line in progress:
+        assert line.keys() == {"step", "steps", "train_bits", "val_bits", "best", "chars_per_second"}
+    assert {line["best"] for line in progress} == {"true"}
+    assert f"{float(progress[-1]['val_bits']):.3f}" == f"{trained.result.records[-1]['val_bits_per_char']:.3f}"
+
+
+def test_a_bar_leaves_stdout_alone_and_quiet_leaves_none(work: Path) -> None:
+    assert on_terminal(*TRAIN, "-q").err == ""
+    assert on_terminal(*TRAIN, "--json", streams="stderr").records[-1]["event"] == "done"
