@@ -88,6 +88,29 @@ def fit_to_time(checkpoint: Checkpoint, ids: Ids, budget: Budget, used: float) -
     return replace(checkpoint.train, steps=checkpoint.step + steps, budget=str(budget), eval_every=eval_every)
 
 
+class Deadline:
+    """The end of a budget in seconds: the number of steps is fitted anew to the speed seen so far, again and again.
+
+    A machine is not as fast in the long run as in the first second. What changes is the configuration alone, which a
+    saved run keeps, so that a resume needs no clock.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, end: float) -> None:
+        self.first, self.begun, self.end = checkpoint.step, time.perf_counter(), end
+
+    def refit(self, checkpoint: Checkpoint) -> None:
+        """Set the steps that are left to what the time left is enough for, validations and saves included.
+
+        A run that has reached its last step has ended, whatever time is left.
+        """
+        if checkpoint.step == checkpoint.train.steps:
+            return
+        now = time.perf_counter()
+        speed = (checkpoint.step - self.first) / (now - self.begun)
+        steps = checkpoint.step + max(0, int((self.end - now) * speed))
+        checkpoint.train = replace(checkpoint.train, steps=steps)
+
+
 def seconds_per_step(checkpoint: Checkpoint, ids: Ids, seconds: float) -> float:
     """Train a copy for about so many seconds; return the median time of a step."""
     trial = copy.deepcopy(checkpoint)

@@ -97,11 +97,13 @@ class Progress:
         """The speed so far, validations and saves included."""
         return self.chars / max(1e-9, time.perf_counter() - self.begun)
 
-    def step(self, step: int, bits: float, chars: int) -> None:
-        """Show that a step is done."""
+    def step(self, step: int, steps: int, bits: float, chars: int) -> None:
+        """Show that a step of so many is done."""
+        self.steps = steps
         self.chars += chars
         self.bits = bits if not self.bits else 0.98 * self.bits + 0.02 * bits
         if self.bar is not None:
+            self.bar.total = steps
             self.bar.set_postfix_str(self.speed(), refresh=False)
             self.bar.update()
         elif time.perf_counter() - self.told > QUIET_SECONDS:

@@ -75,7 +75,7 @@ def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
     while True:
         if len(held_out) and validation_due(checkpoint):
             yield from validate(checkpoint, held_out)
-        if checkpoint.step >= config.steps:
+        if checkpoint.step >= checkpoint.train.steps:
             return
         yield train_step(checkpoint, streams, cache, gradient)
 

@@ -12,7 +12,7 @@ from charrnn.config import Budget, ModelConfig, TrainConfig, default_batch_size,
 from charrnn.corpus import Corpus
 from charrnn.errors import ResumeError
 from charrnn.model import CharRNN
-from charrnn.plan import CHANGEABLE, amended, configure, fit_to_time
+from charrnn.plan import CHANGEABLE, Deadline, amended, configure, fit_to_time
 from charrnn.train import train
 from tests.helpers.files import corpus_of, random_text, tiny_run
 from tests.helpers.models import B, T
@@ -150,3 +150,31 @@ def test_time_is_given_to_the_steps_that_are_still_to_do(
 def test_a_time_that_is_up_leaves_one_step(checkpoint: Checkpoint, corpus: Corpus) -> None:
     config = fit_to_time(checkpoint, corpus.ids, Budget("seconds", 1), used=5.0)
     assert (config.steps, config.eval_every) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("done", "after", "steps"),
+    [
+        (10, 20, 10 + 40),  # half a step a second, 80 seconds left
+        (40, 20, 40 + 160),  # twice as fast
+        (10, 99.5, 10),  # nothing left for another step
+        (10, 130, 10),  # late already
+    ],
+)
+def test_the_steps_left_follow_the_speed_that_is_seen(
+    checkpoint: Checkpoint, clock: SimpleNamespace, done: int, after: float, steps: int
+) -> None:
+    checkpoint.train = replace(checkpoint.train, steps=1000)
+    deadline = Deadline(checkpoint, end=clock.now + 100)
+    clock.now += after
+    checkpoint.step = done
+    deadline.refit(checkpoint)
+    assert checkpoint.train == replace(checkpoint.train, steps=steps)
+
+
+def test_a_run_at_its_last_step_is_not_made_longer(checkpoint: Checkpoint, clock: SimpleNamespace) -> None:
+    deadline = Deadline(checkpoint, end=clock.now + 100)
+    clock.now += 1
+    checkpoint.step = checkpoint.train.steps
+    deadline.refit(checkpoint)
+    assert checkpoint.step == checkpoint.train.steps

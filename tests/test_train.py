@@ -2,6 +2,7 @@ import copy
 import io
 import math
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,11 @@ def test_a_text_too_short_for_its_windows_is_refused(chars: int, settings: dict[
     corpus = corpus_of(("ab\n" * chars)[:chars])
     with pytest.raises(TextError, match="too few for --batch-size 3 --seq-len 5"):
         next(train(tiny_run(corpus, **settings), corpus.ids))
+
+
+def test_steps_that_change_on_the_way_end_the_run_there(corpus: Corpus) -> None:
+    checkpoint = tiny_run(corpus, steps=20, val_fraction=0)
+    for report in train(checkpoint, corpus.ids):
+        if report.step == 3:
+            checkpoint.train = replace(checkpoint.train, steps=5)
+    assert checkpoint.step == 5

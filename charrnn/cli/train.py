@@ -33,6 +33,7 @@ from charrnn.terminal import say
 if TYPE_CHECKING:
     from charrnn.checkpoint import Checkpoint, CheckpointStore
     from charrnn.corpus import Corpus
+    from charrnn.plan import Deadline
 
 SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize"} - {"steps"}
 
@@ -139,7 +140,7 @@ def train(
     budget, saves = chosen_budget(context, steps=steps, epochs=epochs, time_=time_), SaveClock(save_every)
     use_threads(threads)
     from charrnn.checkpoint import CheckpointStore
-    from charrnn.plan import fit_to_time
+    from charrnn.plan import Deadline, fit_to_time
 
     sources = tuple(corpus or ())
     store = CheckpointStore(model_path(model) if model is not None else folder() / f"{stem(sources)}.npz")
@@ -147,15 +148,17 @@ def train(
     refuse_the_corpus(store, sources)
     refuse_to_replace(store, allowed=going_on or force)
     checkpoint, text = resumed(store, sources, given, budget) if going_on else fresh(sources, given, budget)
+    deadline = None
     if budget.kind == "seconds" and checkpoint.train.budget != str(budget):
         fitted = fit_to_time(checkpoint, text.ids, budget, time.perf_counter() - begun)
         checkpoint.train = replace(fitted, eval_every=eval_every or fitted.eval_every)
+        deadline = Deadline(checkpoint, begun + budget.amount)
     output = Output()
     watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet)
     watch.started(text)
     with sole_writer(store), Interrupt() as interrupt:
         refuse_to_replace(store, allowed=going_on or force)  # another run may just have made it
-        run(checkpoint, text, store, saves, watch, interrupt)
+        run(checkpoint, text, store, saves, watch, interrupt, deadline)
     if interrupt.number:
         die_by(interrupt.number)
     watch.done()
@@ -247,9 +250,10 @@ def run(
     saves: SaveClock,
     watch: Watch,
     interrupt: Interrupt,
+    deadline: "Deadline | None",
 ) -> None:
     """Train, saving before the first step, on the way and at the end, so that there is always a whole model."""
-    from charrnn.train import StepReport, train
+    from charrnn.train import EvalReport, StepReport, train
 
     saved = keep(checkpoint, store, watch)
     try:
@@ -257,6 +261,8 @@ def run(
             watch.show(report)
             if interrupt.number:
                 break
+            if deadline and isinstance(report, EvalReport) and report.loss is not None:
+                deadline.refit(checkpoint)
             if saves.due(report.step) if isinstance(report, StepReport) else report.best:
                 saved = try_to_keep(checkpoint, store, watch, saved)
                 saves.restart()

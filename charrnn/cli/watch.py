@@ -87,7 +87,7 @@ class Watch:
         if isinstance(report, StepReport):
             self.chars += report.chars
             if self.progress:
-                self.progress.step(report.step, bits(report.loss), report.chars)
+                self.progress.step(report.step, self.checkpoint.train.steps, bits(report.loss), report.chars)
             if report.step % self.every == 0:
                 rates = {"lr": report.lr, "grad_norm": report.grad_norm}
                 self.event("step", step=report.step, train_nats_per_char=report.loss, **rates)
