@@ -13,8 +13,8 @@ help:
 	@echo "make check  run ruff and mypy"
 
 demo: $(VENV)/.runs
-	CHARRNN_CHECKPOINTS=checkpoints $(VENV)/bin/charrnn train --model demo --time 60s --force
-	$(VENV)/bin/charrnn sample --model demo --length 600 --seed 1
+	$(VENV)/bin/charrnn train --model checkpoints/demo.npz --time 60s --force
+	$(VENV)/bin/charrnn sample --model checkpoints/demo.npz --length 600 --seed 1
 
 test: $(VENV)/.develops smoke
 	$(VENV)/bin/python -m pytest

@@ -216,6 +216,9 @@ def test_a_second_writer_is_refused_and_told_of_the_first(work: Path) -> None:
         read_until(first, "save", 0)
         for how in ("--resume", "--force"):
             refused(charrnn("train", "a.txt", *NETWORK, "-q", how), 1, "checkpoints/a.npz", f"process {first.pid} ")
+        refused(
+            charrnn("train", "-m", "a", "missing.txt", "--resume"), 1, f"process {first.pid} "
+        )  # nothing is read yet
     finally:
         first.kill()
         finish(first)
@@ -263,6 +266,12 @@ def test_resume_refuses_another_network_or_text_and_names_the_difference(
     assert contents(Path()) == before
 
 
+def test_a_run_that_goes_on_elsewhere_is_warned_of(model: Path) -> None:
+    more = ("train", "-m", "a", "--resume", "--steps", 41)
+    assert "warning" not in ok(*more).err
+    assert "warning: threads was 1 and is 2: " in ok(*more, "--threads", 2).err
+
+
 def test_a_model_of_stdin_goes_on_when_the_same_text_is_piped_in_again(work: Path) -> None:
     ok("train", "-", *SHORT, "-q", input=TEXT.encode())
     refused(charrnn("train", "--resume", "-m", "stdin", "-q"), 1, "checkpoints/stdin.npz", "stdin")
@@ -282,7 +291,7 @@ def test_epochs_are_counted_in_steps_of_the_text(work: Path) -> None:
 def test_a_time_ends_by_itself_and_resumed_with_the_same_time_is_done(work: Path) -> None:
     line = ("train", "a.txt", *NETWORK, "--time", "1s", "--json", "--resume")
     first, second = ok(*line), ok(*line)
-    assert first.records[-1]["step"] == started(first)["steps"] == second.records[-1]["step"] > 1
+    assert first.records[-1]["step"] == started(second)["steps"] == second.records[-1]["step"] > 1
     assert second.events("step") == []
 
 

@@ -60,3 +60,9 @@ def environment() -> dict[str, str]:
         "machine": os.uname().machine if hasattr(os, "uname") else os.name,
         "threads": threads,
     }
+
+
+def moved(checkpoint: Checkpoint) -> dict[str, tuple[str | None, str]]:
+    """Return what of the environment differs from the one that a run was begun in: name -> (then, now)."""
+    then, now = checkpoint.environment, environment()
+    return {name: (then.get(name), value) for name, value in now.items() if then.get(name) != value}

@@ -144,21 +144,22 @@ def train(
 
     sources = tuple(corpus or ())
     store = CheckpointStore(model_path(model) if model is not None else folder() / f"{stem(sources)}.npz")
-    going_on = resume and store.exists()
     refuse_the_corpus(store, sources)
-    refuse_to_replace(store, allowed=going_on or force)
-    checkpoint, text = resumed(store, sources, given, budget) if going_on else fresh(sources, given, budget)
-    deadline = None
-    if budget.kind == "seconds" and checkpoint.train.budget != str(budget):
-        fitted = fit_to_time(checkpoint, text.ids, budget, time.perf_counter() - begun)
-        checkpoint.train = replace(fitted, eval_every=eval_every or fitted.eval_every)
-        deadline = Deadline(checkpoint, begun + budget.amount)
     output = Output()
-    watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet)
-    watch.started(text)
-    with sole_writer(store), Interrupt() as interrupt:
-        refuse_to_replace(store, allowed=going_on or force)  # another run may just have made it
-        run(checkpoint, text, store, saves, watch, interrupt, deadline)
+    with sole_writer(store):
+        going_on = resume and store.exists()
+        if store.exists() and not (going_on or force):
+            raise CheckpointError(f"{store.name}: exists: go on with it by --resume, or replace it by --force")
+        checkpoint, text = resumed(store, sources, given, budget) if going_on else fresh(sources, given, budget)
+        deadline = None
+        if budget.kind == "seconds" and checkpoint.train.budget != str(budget):
+            fitted = fit_to_time(checkpoint, text.ids, budget, time.perf_counter() - begun)
+            checkpoint.train = replace(fitted, eval_every=eval_every or fitted.eval_every)
+            deadline = Deadline(checkpoint, begun + budget.amount)
+        watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet)
+        watch.started(text)
+        with Interrupt() as interrupt:
+            run(checkpoint, text, store, saves, watch, interrupt, deadline)
     if interrupt.number:
         die_by(interrupt.number)
     watch.done()
@@ -194,14 +195,6 @@ def refuse_the_corpus(store: "CheckpointStore", sources: tuple[str, ...]) -> Non
         raise UsageError(f"--model {store.name}: is the corpus itself; name another file for the model")
 
 
-def refuse_to_replace(store: "CheckpointStore", allowed: bool) -> None:
-    """Raise CheckpointError rather than write over a model that nobody said to replace, or where no folder is."""
-    if store.exists() and not allowed:
-        raise CheckpointError(f"{store.name}: exists: go on with it by --resume, or replace it by --force")
-    if not store.path.parent.is_dir() and store.path.parent != Path(os.path.realpath(folder())):
-        raise CheckpointError(f"{store.name}: no such folder: make it first, or give a bare name")
-
-
 def fresh(sources: tuple[str, ...], given: dict[str, Any], budget: Budget) -> tuple["Checkpoint", "Corpus"]:
     """Return a run at step 0, and its text."""
     from charrnn.corpus import BUNDLED, load_corpus
@@ -231,16 +224,19 @@ def resumed(
 
 @contextmanager
 def sole_writer(store: "CheckpointStore") -> Iterator[None]:
-    """Make the folder of models, if it is not there, and lock the model; a folder left empty goes again."""
-    new = not store.path.parent.exists()
+    """Lock the model from before it is read until it is done; the folder of models is made, and goes if left empty."""
+    place = store.path.parent
+    new = not place.is_dir()
+    if new and place != Path(os.path.realpath(folder())):
+        raise CheckpointError(f"{store.name}: no such folder: make it first, or give a bare name")
     try:
-        store.path.parent.mkdir(exist_ok=True)
+        place.mkdir(exist_ok=True)
         with store.lock():
             yield
     finally:
         if new:
             with suppress(OSError):
-                store.path.parent.rmdir()
+                place.rmdir()
 
 
 def run(

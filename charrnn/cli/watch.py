@@ -54,6 +54,7 @@ class Watch:
 
     def started(self, text: "Corpus") -> None:
         """Tell what will be done."""
+        from charrnn.checkpoint import moved
         from charrnn.corpus import BUNDLED
 
         config, network = self.checkpoint.train, self.checkpoint.model.config
@@ -70,6 +71,8 @@ class Watch:
         self.note(
             f"budget: {config.steps:,} steps of {a_step:,} characters, {times:.1f} times the text ({config.budget})"
         )
+        for name, (was, now) in moved(self.checkpoint).items():
+            say(f"warning: {name} was {was} and is {now}: the run goes on, but its last bits may differ")
         if self.checkpoint.step:
             self.note(f"going on at step {self.checkpoint.step:,} of {self.name}")
         sizes = {"chars": len(text.ids), "vocabulary_size": len(text.vocab), "parameters": parameters}
