@@ -288,7 +288,7 @@ ENTRIES: dict[str, list[object]] = {  # values that a manifest cannot have
     "version": [2, 0, "1", True, 1.0, None, MISSING],
     "model": [[], None, {}, MISSING],
     "model/hidden_size": [10**9, 5, 0, -4, 4.0, "4", True, None, 2**63, 2**64, MISSING],
-    "model/num_layers": [2, 17, 10**9],
+    "model/num_layers": [2, 13, 10**9],
     "model/embed_size": [16384, 2**63],
     "model/vocab_size": [7, 0, 10**30],
     "model/cell": ["other", 1, "\x1b[31m"],

@@ -27,7 +27,7 @@ BOUNDS: list[tuple[type, str, str, list[Any], list[Any]]] = [
     (ModelConfig, "cell", "--cell", list(CELL_NAMES), ["", "RNN", "transformer"]),
     (ModelConfig, "activation", "--activation", ["tanh", "relu"], ["", "sigmoid"]),
     (ModelConfig, "hidden_size", "--hidden-size", [1, 16384], [0, -1, 16385]),
-    (ModelConfig, "num_layers", "--num-layers", [1, 16], [0, -1, 17]),
+    (ModelConfig, "num_layers", "--num-layers", [1, 12], [0, -1, 13]),
     (ModelConfig, "embed_size", "--embed-size", [1, 16384], [0, -1, 16385]),
     (TrainConfig, "steps", "--steps", [1, HUGE - 1], [0, -1, HUGE]),
     (TrainConfig, "batch_size", "--batch-size", [1, 65536], [0, -1, 65537]),
