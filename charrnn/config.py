@@ -7,7 +7,7 @@ from typing import Literal
 
 from charrnn.errors import UsageError
 
-CELL_NAMES = ("rnn",)
+CELL_NAMES = ("rnn", "lstm", "gru")
 MAX_LAYERS = 12  # so that the named weights of any network fit the 64 members of a model file
 TRAIN_CHARS_PER_ROOT = 8000  # see default_steps
 

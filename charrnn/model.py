@@ -63,7 +63,7 @@ def scope(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
 
 
 def initial_parameters(config: ModelConfig, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Array:
-    """Draw the flat vector (P,): recurrent matrices orthogonal, other matrices N(0, 1/fan_in), biases 0.
+    """Draw the flat vector (P,): recurrent matrices orthogonal, others N(0, 1/fan_in), biases 0 or what the cell says.
 
     Orthogonal matrices neither shrink nor blow up what they carry through time (Saxe et al. 2014). A row of
     the embedding is an input of its own, so its numbers have variance 1.
@@ -75,6 +75,8 @@ def initial_parameters(config: ModelConfig, rng: np.random.Generator, dtype: DTy
             for block in W.reshape(-1, W.shape[1], W.shape[1]):  # one block a gate
                 Q, R = np.linalg.qr(rng.standard_normal(block.shape))
                 block[...] = Q * np.sign(np.diag(R))
+        elif name.endswith("b_h"):
+            W.reshape(-1, config.hidden_size)[...] = np.array(CELLS[config.recurrence].biases)[:, None]
         elif W.ndim == 2:
             fan_in = 1 if name == "embed.W" else W.shape[1]
             W[...] = rng.standard_normal(W.shape) / math.sqrt(fan_in)

@@ -31,6 +31,15 @@ def linear_backward(dy: Array, W: Array, x: Array, dW: Array, db: Array) -> Arra
     return dx
 
 
+def squash(a: Array, sigmoids: int) -> None:
+    """Turn a (rows, B) in place into σ(a) in the first rows and tanh(a) in the others: σ(a) = ½ + ½·tanh(a/2)."""
+    first = a[:sigmoids]
+    first *= 0.5
+    np.tanh(a, out=a)
+    first *= 0.5
+    first += 0.5
+
+
 def embedding_forward(W: Array, x: Ids, out: Array) -> Array:
     """Return row x[t, b] of W (V, D) as column b of step t: ids x (T, B) -> out (T, D, B)."""
     out[...] = W[x].transpose(0, 2, 1)

@@ -183,6 +183,30 @@ def test_relu_is_flat_at_zero() -> None:
     assert found == 0
 
 
-@pytest.mark.parametrize("name", ["rnn_tanh", "rnn_relu"])
-def test_an_elman_layer_takes_the_memory_its_module_says(name: str) -> None:
-    assert sum(a.size for a in layer_cache(CELLS[name], T, B, H, np.float32).values()) == (3 * T + 2) * H * B
+MEMORY = {"rnn_tanh": 3 * T + 2, "rnn_relu": 3 * T + 2, "lstm": 15 * T + 6, "gru": 14 * T + 4}  # times H·B numbers
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_layer_takes_the_memory_its_module_says(name: str) -> None:
+    assert sum(a.size for a in layer_cache(CELLS[name], T, B, H, np.float32).values()) == MEMORY[name] * H * B
+
+
+def test_an_lstm_that_forgets_nothing_and_takes_in_nothing_keeps_its_cell_forever() -> None:
+    cell, rng = CELLS["lstm"], np.random.default_rng(6)
+    params: Params = {name: np.zeros(shape) for name, shape in layer_shapes(cell, D, H).items()}
+    params["b_h"].reshape(4, H)[:] = np.array([-40, 40, 40, 1])[:, None]  # i = 0, f = 1, o = 1
+    state = (np.zeros((H, B)), rng.standard_normal((H, B)))
+    cache = layer_cache(cell, T, B, H, np.float64)
+    h, (_, c) = layer_forward(cell, params, rng.standard_normal((T, D, B)), state, cache)
+    assert_allclose(c, state[1], rtol=0, atol=1e-12)
+    assert_allclose(h[-1], np.tanh(state[1]), rtol=0, atol=1e-12)
+
+
+def test_a_gru_whose_update_gate_is_open_keeps_its_state_and_one_whose_is_shut_takes_the_new() -> None:
+    cell, x = CELLS["gru"], np.zeros((T, D, B))
+    params: Params = {name: np.zeros(shape) for name, shape in layer_shapes(cell, D, H).items()}
+    state = (np.full((H, B), 0.3),)
+    for z, expected in ((40, 0.3), (-40, np.tanh(0.7))):
+        params["b_h"].reshape(3, H)[:] = np.array([0, z, 0.7])[:, None]
+        h, _ = layer_forward(cell, params, x, state, layer_cache(cell, T, B, H, np.float64))
+        assert_allclose(h[-1], expected, rtol=0, atol=1e-12)

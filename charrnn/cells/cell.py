@@ -24,6 +24,7 @@ class Cell(NamedTuple):
 
     gates: int  # G
     state: tuple[str, ...]  # ("h",), or ("h", "c")
+    biases: tuple[float, ...]  # what each gate's part of b_h begins at, (G,)
     shapes: Callable[[int], Shapes]  # H -> the recurrent parameters
     cache: Callable[[int, int, int, DTypeLike], Cache]  # T, B, H, dtype -> workspace
     # params, a, state, cache -> h, state

@@ -91,7 +91,7 @@ def backward(
 
 def elman(activation: Elementwise, slope: Elementwise) -> Cell:
     """Make the cell of an activation function and its derivative."""
-    return Cell(1, ("h",), shapes, cache, partial(forward, activation), partial(backward, slope))
+    return Cell(1, ("h",), (0,), shapes, cache, partial(forward, activation), partial(backward, slope))
 
 
 rnn_tanh = elman(tanh, tanh_slope)

@@ -50,7 +50,8 @@ def train(
     ] = None,
     model: ModelOption = None,
     cell: Annotated[
-        Literal["rnn"] | None, option("--cell", metavar="rnn", text="The recurrence.", default=ModelConfig.cell)
+        Literal["rnn", "lstm", "gru"] | None,
+        option("--cell", metavar="rnn|lstm|gru", text="The recurrence.", default=ModelConfig.cell),
     ] = None,
     activation: Annotated[
         Literal["tanh", "relu"] | None,

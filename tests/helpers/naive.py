@@ -47,7 +47,72 @@ def elman(f: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Twin:
     return Twin(step, step_backward)
 
 
+def sigmoid(a: Array) -> Array:
+    """The logistic function, as its definition says it."""
+    return 1 / (1 + np.exp(-a))
+
+
+def add_outer(grads: Params, da: Array, x: Array, du: Array, h: Array) -> None:
+    """Add what a step's da does to the weights of the input, and du to those of the state."""
+    grads["W_xh"] += np.outer(da, x)
+    grads["b_h"] += da
+    grads["W_hh"] += np.outer(du, h)
+
+
+def lstm_gates(p: Params, x: Array, h: Array) -> list[Array]:
+    """The gates i f o g of one step."""
+    a = np.split(p["W_xh"] @ x + p["W_hh"] @ h + p["b_h"], 4)
+    return [sigmoid(a[0]), sigmoid(a[1]), sigmoid(a[2]), np.tanh(a[3])]
+
+
+def lstm_step(p: Params, x: Array, before: LayerState) -> LayerState:
+    h, c = before
+    i, f, o, g = lstm_gates(p, x, h)
+    after = f * c + i * g
+    return o * np.tanh(after), after
+
+
+def lstm_step_backward(
+    p: Params, x: Array, before: LayerState, dafter: LayerState, grads: Params
+) -> tuple[Array, LayerState]:
+    (h, c), (dh, dc) = before, dafter
+    i, f, o, g = lstm_gates(p, x, h)
+    tanh_c = np.tanh(f * c + i * g)
+    dc = dc + dh * o * (1 - tanh_c**2)
+    di, df, do, dg = dc * g, dc * c, dh * tanh_c, dc * i
+    da = np.concatenate([di * i * (1 - i), df * f * (1 - f), do * o * (1 - o), dg * (1 - g**2)])
+    add_outer(grads, da, x, da, h)
+    return p["W_xh"].T @ da, (p["W_hh"].T @ da, dc * f)
+
+
+def gru_gates(p: Params, x: Array, h: Array) -> tuple[Array, Array, Array, Array]:
+    """The gates r z n of one step, and u, the state's part of n before it is reset."""
+    a, v = np.split(p["W_xh"] @ x + p["b_h"], 3), np.split(p["W_hh"] @ h, 3)
+    r, z, u = sigmoid(a[0] + v[0]), sigmoid(a[1] + v[1]), v[2] + p["b_n"]
+    return r, z, np.tanh(a[2] + r * u), u
+
+
+def gru_step(p: Params, x: Array, before: LayerState) -> LayerState:
+    _, z, n, _ = gru_gates(p, x, before[0])
+    return ((1 - z) * n + z * before[0],)
+
+
+def gru_step_backward(
+    p: Params, x: Array, before: LayerState, dafter: LayerState, grads: Params
+) -> tuple[Array, LayerState]:
+    (h,), (dh,) = before, dafter
+    r, z, n, u = gru_gates(p, x, h)
+    da_n = dh * (1 - z) * (1 - n**2)
+    da_r, da_z, du = da_n * u * r * (1 - r), dh * (h - n) * z * (1 - z), da_n * r
+    da, dv = np.concatenate([da_r, da_z, da_n]), np.concatenate([da_r, da_z, du])
+    add_outer(grads, da, x, dv, h)
+    grads["b_n"] += du
+    return p["W_xh"].T @ da, (p["W_hh"].T @ dv + dh * z,)
+
+
 TWINS: dict[str, Twin] = {
+    "lstm": Twin(lstm_step, lstm_step_backward),
+    "gru": Twin(gru_step, gru_step_backward),
     "rnn_tanh": elman(np.tanh, lambda a: 1 / np.cosh(a) ** 2),
     "rnn_relu": elman(lambda a: np.where(a > 0, a, 0), lambda a: np.where(a > 0, 1, 0)),
 }

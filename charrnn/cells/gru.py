@@ -1,0 +1,99 @@
+"""The gated recurrent unit (Cho et al. 2014), with the reset gate after the product, as cuDNN and PyTorch have it.
+
+    [r_t z_t] = σ([a_r a_z]_t + [W_r W_z] h_{t-1})       a = W_xh x + b_h, from outside; gates in the order r z n
+    u_t       = W_n h_{t-1} + b_n                        W_hh is W_r, W_z and W_n, one below the other
+    n_t       = tanh(a_n,t + r_t * u_t)
+    h_t       = n_t + z_t * (h_{t-1} - n_t)
+
+and backwards, with dh_next as in the Elman RNN:
+
+    dh_next += dh_t
+    da_n  = (1 - n²) * (1 - z) * dh_next                 du  = r * da_n,  the part of n that passes through W_n
+    da_z  = z (1 - z) * (h_{t-1} - n) * dh_next          da_r = r (1 - r) * u * da_n
+    dW_hh += [da_r da_z du]_t h_{t-1}ᵀ                   db_n += du_t,  for all t at once, after the loop
+    dh_next = z * dh_next + W_hhᵀ [da_r da_z du]
+
+Memory of a layer: (14T + 4)·H·B numbers (3T each of a, the gates, da and dv; T each of h and u; one step's scratch).
+"""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes
+from charrnn.ops import Array, columns, squash
+
+
+def shapes(H: int) -> Shapes:
+    """Return the shapes of the recurrent parameters."""
+    return {"W_hh": (3 * H, H), "b_n": (H,)}
+
+
+def cache(T: int, B: int, H: int, dtype: DTypeLike) -> Cache:
+    """Allocate what backward needs, and one step's scratch."""
+    return {
+        "h": np.empty((T + 1, H, B), dtype),  # row 0 is the initial state
+        "gates": np.empty((T, 3 * H, B), dtype),  # r z n
+        "u": np.empty((T, H, B), dtype),
+        "da": np.empty((T, 3 * H, B), dtype),
+        "dv": np.empty((T, 3 * H, B), dtype),  # da_r da_z du: the gradient of W_hh h_{t-1}
+        "step": np.empty((3 * H, B), dtype),
+    }
+
+
+def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[Array, LayerState]:
+    """Run the recurrence over the input's part a (T, 3H, B); return h (T, H, B) and the last state."""
+    T, W_hh, b_n = len(a), params["W_hh"], params["b_n"][:, None]
+    H = len(b_n)
+    h, v = cache["h"], cache["step"]
+    (h[0],) = state
+    for t in range(T):
+        rz, n, u = cache["gates"][t, : 2 * H], cache["gates"][t, 2 * H :], cache["u"][t]
+        np.matmul(W_hh, h[t], out=v)
+        np.add(a[t, : 2 * H], v[: 2 * H], out=rz)
+        squash(rz, 2 * H)
+        np.add(v[2 * H :], b_n, out=u)
+        np.multiply(rz[:H], u, out=n)
+        n += a[t, 2 * H :]
+        np.tanh(n, out=n)
+        np.subtract(h[t], n, out=h[t + 1])
+        h[t + 1] *= rz[H:]
+        h[t + 1] += n
+    return h[1 : T + 1], (h[T].copy(),)
+
+
+def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads: Params) -> tuple[Array, LayerState]:
+    """Go back through the recurrence; add to dW_hh and db_n, return da (T, 3H, B) and the initial state's gradient."""
+    T, H = dh.shape[:2]
+    h, da, dv = cache["h"], cache["da"][:T], cache["dv"][:T]
+    W_hh_T = np.ascontiguousarray(params["W_hh"].T)
+    dh_next, back, slope = dstate[0].copy(), cache["step"][:H], cache["step"][H:]  # (H, B), (H, B), (2H, B)
+    for t in reversed(range(T)):
+        rz, z, n, u = (
+            cache["gates"][t, : 2 * H],
+            cache["gates"][t, H : 2 * H],
+            cache["gates"][t, 2 * H :],
+            cache["u"][t],
+        )
+        drz, da_n, du = dv[t, : 2 * H], da[t, 2 * H :], dv[t, 2 * H :]
+        dh_next += dh[t]
+        np.subtract(h[t], n, out=drz[H:])
+        drz[H:] *= dh_next
+        dh_z = np.multiply(dh_next, z, out=back)
+        np.multiply(n, n, out=da_n)
+        np.subtract(1, da_n, out=da_n)
+        dh_next -= dh_z  # dn
+        da_n *= dh_next
+        np.multiply(da_n, u, out=drz[:H])
+        np.subtract(1, rz, out=slope)
+        slope *= rz
+        drz *= slope
+        np.multiply(da_n, rz[:H], out=du)
+        np.matmul(W_hh_T, dv[t], out=dh_next)
+        dh_next += dh_z
+    da[:, : 2 * H] = dv[:, : 2 * H]
+    grads["W_hh"] += columns(dv) @ columns(h[:T]).T
+    grads["b_n"] += dv[:, 2 * H :].sum(axis=(0, 2))
+    return da, (dh_next,)
+
+
+gru = Cell(3, ("h",), (0, 0, 0), shapes, cache, forward, backward)

@@ -1,0 +1,96 @@
+"""Long short-term memory (Hochreiter & Schmidhuber 1997), with the forget gate of Gers et al. 2000.
+
+    [i f o]_t = σ([a_i a_f a_o]_t)               a_t = W_xh x_t + b_h + W_hh h_{t-1}; gates in the order i f o g
+    g_t       = tanh(a_g,t)
+    c_t       = f_t * c_{t-1} + i_t * g_t
+    h_t       = o_t * tanh(c_t)
+
+and backwards, with dh_next and dc_next of the step after, 0 after the last one:
+
+    dh_next += dh_t
+    dc_next += dh_next * o * (1 - tanh²(c_t))
+    da_i  = i (1 - i) * g * dc_next              da_f = f (1 - f) * c_{t-1} * dc_next
+    da_o  = o (1 - o) * tanh(c_t) * dh_next      da_g = (1 - g²) * i * dc_next
+    dW_hh += da_t h_{t-1}ᵀ                       for all t at once, after the loop
+    dh_next = W_hhᵀ da_t                         dc_next = f * dc_next
+
+The forget gate's bias begins at 1, so that a new network remembers (Jozefowicz et al. 2015).
+
+Memory of a layer: (15T + 6)·H·B numbers (4T each for a, gates and da; T each for h, c and tanh c; one step's scratch).
+"""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes
+from charrnn.ops import Array, columns, squash
+
+
+def shapes(H: int) -> Shapes:
+    """Return the shape of the one recurrent parameter, the gates' matrices one below the other."""
+    return {"W_hh": (4 * H, H)}
+
+
+def cache(T: int, B: int, H: int, dtype: DTypeLike) -> Cache:
+    """Allocate what backward needs, and one step's scratch."""
+    return {
+        "h": np.empty((T + 1, H, B), dtype),  # row 0 is the initial state, here and in c
+        "c": np.empty((T + 1, H, B), dtype),
+        "tanh_c": np.empty((T, H, B), dtype),
+        "gates": np.empty((T, 4 * H, B), dtype),  # i f o g
+        "da": np.empty((T, 4 * H, B), dtype),
+        "step": np.empty((4 * H, B), dtype),
+    }
+
+
+def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[Array, LayerState]:
+    """Run the recurrence over the input's part a (T, 4H, B); return h (T, H, B) and the last state."""
+    T, W_hh, H = len(a), params["W_hh"], params["W_hh"].shape[1]
+    h, c = cache["h"], cache["c"]
+    h[0], c[0] = state
+    for t in range(T):
+        gates, tanh_c = cache["gates"][t], cache["tanh_c"][t]
+        i, f, o, g = gates.reshape(4, H, -1)
+        np.matmul(W_hh, h[t], out=gates)
+        gates += a[t]
+        squash(gates, 3 * H)
+        np.multiply(f, c[t], out=c[t + 1])
+        np.multiply(i, g, out=tanh_c)
+        c[t + 1] += tanh_c
+        np.tanh(c[t + 1], out=tanh_c)
+        np.multiply(o, tanh_c, out=h[t + 1])
+    return h[1 : T + 1], (h[T].copy(), c[T].copy())
+
+
+def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads: Params) -> tuple[Array, LayerState]:
+    """Go back through the recurrence; add to dW_hh, return da (T, 4H, B) and the initial state's gradient."""
+    T, H = dh.shape[:2]
+    h, c, da = cache["h"], cache["c"], cache["da"][:T]
+    W_hh_T = np.ascontiguousarray(params["W_hh"].T)
+    dh_next, dc_next = (part.copy() for part in dstate)
+    slope = cache["step"]
+    for t in reversed(range(T)):
+        gates, tanh_c = cache["gates"][t], cache["tanh_c"][t]
+        i, f, o, g = gates.reshape(4, H, -1)
+        da_i, da_f, da_o, da_g = da[t].reshape(4, H, -1)
+        dh_next += dh[t]
+        np.multiply(tanh_c, dh_next, out=da_o)
+        np.multiply(tanh_c, tanh_c, out=da_g)
+        np.subtract(1, da_g, out=da_g)
+        da_g *= o
+        da_g *= dh_next
+        dc_next += da_g
+        np.multiply(g, dc_next, out=da_i)
+        np.multiply(c[t], dc_next, out=da_f)
+        np.multiply(i, dc_next, out=da_g)
+        np.multiply(gates, gates, out=slope)  # σ' = σ - σ², and for g: 1 - g²
+        np.subtract(gates[: 3 * H], slope[: 3 * H], out=slope[: 3 * H])
+        np.subtract(1, slope[3 * H :], out=slope[3 * H :])
+        da[t] *= slope
+        np.matmul(W_hh_T, da[t], out=dh_next)
+        dc_next *= f
+    grads["W_hh"] += columns(da) @ columns(h[:T]).T
+    return da, (dh_next, dc_next)
+
+
+lstm = Cell(4, ("h", "c"), (0, 1, 0, 0), shapes, cache, forward, backward)
