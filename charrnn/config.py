@@ -8,6 +8,8 @@ from typing import Literal
 from charrnn.errors import UsageError
 
 CELL_NAMES = ("rnn", "lstm", "gru")
+OPTIMIZER_NAMES = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
+SCHEDULE_NAMES = ("constant", "linear", "cosine")
 MAX_LAYERS = 12  # so that the named weights of any network fit the 64 members of a model file
 TRAIN_CHARS_PER_ROOT = 8000  # see default_steps
 
@@ -58,7 +60,9 @@ class TrainConfig:
     budget: str  # the Budget as a string, which a resume compares
     batch_size: int = 32
     seq_len: int = 64
+    optimizer: str = "adamw"
     lr: float = 2e-3
+    schedule: str = "cosine"
     warmup: int = 50
     weight_decay: float = 0.1
     grad_clip: float = 1.0
@@ -74,6 +78,8 @@ class TrainConfig:
         require(1 <= self.steps < 2**53, "--steps", self.steps, "at least 1")
         require(1 <= self.batch_size <= 65536, "--batch-size", self.batch_size, "1 to 65536")
         require(1 <= self.seq_len <= 65536, "--seq-len", self.seq_len, "1 to 65536")
+        require(self.optimizer in OPTIMIZER_NAMES, "--optimizer", self.optimizer, " or ".join(OPTIMIZER_NAMES))
+        require(self.schedule in SCHEDULE_NAMES, "--schedule", self.schedule, " or ".join(SCHEDULE_NAMES))
         require(0 < self.lr < math.inf, "--lr", self.lr, "a number above 0")
         require(0 <= self.warmup < 2**53, "--warmup", self.warmup, "0 or more steps")
         require(0 <= self.weight_decay < math.inf, "--weight-decay", self.weight_decay, "0 or more")

@@ -1,4 +1,4 @@
-"""Optimizers: pairs of slot names and an update in place, on flat vectors that hold all parameters at once."""
+"""Optimizers: what each keeps between steps, and its update in place, on flat vectors that hold all parameters."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,10 +11,11 @@ Slots = dict[str, Array]  # name -> a vector as long as the parameters
 
 
 class Optimizer(NamedTuple):
-    """What it keeps between steps, and how it steps: update(params, grads, slots, lr, t), t = 1 for the first step."""
+    """An algorithm as a pair of functions, and the names of the vectors that it keeps between steps."""
 
     slots: tuple[str, ...]
-    update: Callable[[Array, Array, Slots, float, int], None]
+    decay: Callable[[Array, Array, float, float], None]  # weights, their grads, weight_decay, lr
+    update: Callable[[Array, Array, Slots, float, int], None]  # params, grads, slots, lr, t, which is 1 at first
 
 
 def clip_by_global_norm(grads: Array, max_norm: float) -> float:
@@ -29,29 +30,68 @@ def clip_by_global_norm(grads: Array, max_norm: float) -> float:
     return norm
 
 
-def decay_weights(weights: Array, amount: float) -> None:
-    """Shrink weights in place by the share `amount`: decoupled weight decay (Loshchilov & Hutter 2019)."""
-    if amount:
-        weights *= 1 - amount
+def shrink_weights(weights: Array, grads: Array, weight_decay: float, lr: float) -> None:
+    """Shrink weights in place, apart from the gradient: decoupled weight decay (Loshchilov & Hutter 2019)."""
+    if weight_decay:
+        weights *= 1 - lr * weight_decay
+
+
+def add_l2_gradient(weights: Array, grads: Array, weight_decay: float, lr: float) -> None:
+    """Add the gradient of ½·weight_decay·|weights|² to the gradient, which the update then scales like the rest."""
+    if weight_decay:
+        grads += weight_decay * weights
+
+
+def drop_subnormals(slot: Array) -> None:
+    """Set subnormal numbers to 0: they would slow every later product ten times and more."""
+    slot[np.abs(slot) < np.finfo(slot.dtype).tiny] = 0
+
+
+def sgd_update(params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
+    """Step down the gradient with momentum 0.9 (Polyak 1964, as Sutskever et al. 2013 write it)."""
+    velocity = slots["velocity"]
+    velocity *= 0.9
+    velocity += grads
+    drop_subnormals(velocity)
+    params -= lr * velocity
+
+
+def adagrad_update(params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
+    """Divide by the root of the sum of all squares so far (Duchi et al. 2011), ε = 1e-10."""
+    total = slots["total"]
+    total += np.square(grads)
+    drop_subnormals(total)
+    params -= lr * grads / (np.sqrt(total) + 1e-10)
+
+
+def rmsprop_update(params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
+    """Divide by the root of the running mean of squares (Tieleman & Hinton 2012), with decay 0.99, ε = 1e-8."""
+    v = slots["v"]
+    v *= 0.99
+    v += 0.01 * np.square(grads)
+    drop_subnormals(v)
+    params -= lr * grads / (np.sqrt(v) + 1e-8)
 
 
 def adam_update(params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
-    """Step as Adam does (Kingma & Ba 2015, algorithm 1), with β1 = 0.9, β2 = 0.99, ε = 1e-8.
-
-    β2 below the paper's 0.999: a run here is a few thousand steps, and the prototypes did better with it.
-    """
-    m, v, beta1, beta2 = slots["m"], slots["v"], 0.9, 0.99
+    """Step as Adam does (Kingma & Ba 2015, algorithm 1), with β1 = 0.9, β2 = BETA2, ε = 1e-8."""
+    m, v, beta1 = slots["m"], slots["v"], 0.9
     m *= beta1
     m += (1 - beta1) * grads
-    v *= beta2
-    v += (1 - beta2) * np.square(grads)
-    v[v < np.finfo(v.dtype).tiny] = 0  # subnormal numbers would slow every later product ten times and more
-    m[np.abs(m) < np.finfo(m.dtype).tiny] = 0
-    step = np.sqrt(v / (1 - beta2**t))
+    v *= BETA2
+    v += (1 - BETA2) * np.square(grads)
+    drop_subnormals(m)
+    drop_subnormals(v)
+    step = np.sqrt(v / (1 - BETA2**t))
     step += 1e-8
     params -= (lr / (1 - beta1**t)) * m / step
 
 
+BETA2 = 0.99  # below the paper's 0.999: a run here is a few thousand steps; docs/decisions.md has the figures
 OPTIMIZERS: dict[str, Optimizer] = {
-    "adam": Optimizer(("m", "v"), adam_update),
+    "sgd": Optimizer(("velocity",), add_l2_gradient, sgd_update),
+    "adagrad": Optimizer(("total",), add_l2_gradient, adagrad_update),
+    "rmsprop": Optimizer(("v",), add_l2_gradient, rmsprop_update),
+    "adam": Optimizer(("m", "v"), add_l2_gradient, adam_update),
+    "adamw": Optimizer(("m", "v"), shrink_weights, adam_update),
 }

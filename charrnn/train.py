@@ -17,7 +17,7 @@ from charrnn.errors import DivergedError
 from charrnn.evaluate import score
 from charrnn.model import CharRNN, initial_parameters, parameter_shapes, size_of, views
 from charrnn.ops import Array, Ids, cross_entropy_backward, cross_entropy_forward
-from charrnn.optim import OPTIMIZERS, clip_by_global_norm, decay_weights
+from charrnn.optim import OPTIMIZERS, clip_by_global_norm
 from charrnn.schedule import lr_at
 
 
@@ -54,7 +54,7 @@ def new_run(config: ModelConfig, train: TrainConfig, corpus: Corpus) -> Checkpoi
         train,
         corpus.vocab,
         Origin(corpus.sources, corpus.sha256, len(corpus.ids)),
-        {name: np.zeros_like(model.vector) for name in OPTIMIZERS["adam"].slots},
+        {name: np.zeros_like(model.vector) for name in OPTIMIZERS[train.optimizer].slots},
         model.zero_state(train.batch_size),
         environment=environment(),
     )
@@ -96,8 +96,9 @@ def train_step(checkpoint: Checkpoint, streams: Streams, cache: dict[str, Array]
         raise DivergedError(f"step {step + 1}: the loss or its gradient is not finite: try --lr {config.lr / 4:.2g}")
     lr = lr_at(step, config)
     matrices = size_of({name: shape for name, shape in shapes.items() if len(shape) == 2})
-    decay_weights(model.vector[:matrices], lr * config.weight_decay)
-    OPTIMIZERS["adam"].update(model.vector, gradient, checkpoint.slots, lr, step + 1)
+    optimizer = OPTIMIZERS[config.optimizer]
+    optimizer.decay(model.vector[:matrices], gradient[:matrices], config.weight_decay, lr)
+    optimizer.update(model.vector, gradient, checkpoint.slots, lr, step + 1)
     checkpoint.state = state
     checkpoint.step = step + 1
     checkpoint.loss_sum += loss

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from charrnn.cells import CELLS
 from charrnn.config import (
     CELL_NAMES,
+    OPTIMIZER_NAMES,
+    SCHEDULE_NAMES,
     Budget,
     ModelConfig,
     TrainConfig,
@@ -32,7 +34,9 @@ BOUNDS: list[tuple[type, str, str, list[Any], list[Any]]] = [
     (TrainConfig, "steps", "--steps", [1, HUGE - 1], [0, -1, HUGE]),
     (TrainConfig, "batch_size", "--batch-size", [1, 65536], [0, -1, 65537]),
     (TrainConfig, "seq_len", "--seq-len", [1, 65536], [0, -1, 65537]),
+    (TrainConfig, "optimizer", "--optimizer", list(OPTIMIZER_NAMES), ["", "Adam", "lion"]),
     (TrainConfig, "lr", "--lr", [1e-300, 1e300], [0.0, -1e-3]),
+    (TrainConfig, "schedule", "--schedule", list(SCHEDULE_NAMES), ["", "step"]),
     (TrainConfig, "warmup", "--warmup", [0, HUGE - 1], [-1, HUGE]),
     (TrainConfig, "weight_decay", "--weight-decay", [0.0, 1e300], [-1e-9]),
     (TrainConfig, "grad_clip", "--grad-clip", [1e-300, 1e300], [0.0, -1.0]),
@@ -62,7 +66,9 @@ def test_the_defaults() -> None:
         "budget": "100 steps",
         "batch_size": 32,
         "seq_len": 64,
+        "optimizer": "adamw",
         "lr": 2e-3,
+        "schedule": "cosine",
         "warmup": 50,
         "weight_decay": 0.1,
         "grad_clip": 1.0,

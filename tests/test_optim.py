@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import DTypeLike
 
+from charrnn.config import OPTIMIZER_NAMES
 from charrnn.ops import Array
-from charrnn.optim import OPTIMIZERS, Slots, clip_by_global_norm, decay_weights
+from charrnn.optim import OPTIMIZERS, Slots, add_l2_gradient, clip_by_global_norm, shrink_weights
 
 P, STEPS = 11, 7
 
@@ -19,7 +20,30 @@ def adam_step(grads: list[float], lr: float) -> float:
     return lr * m / (math.sqrt(v) + 1e-8)
 
 
-STEP_OF: dict[str, Callable[[list[float], float], float]] = {"adam": adam_step}  # one parameter's gradients so far, lr
+def sgd_step(grads: list[float], lr: float) -> float:
+    return lr * sum(0.9 ** (len(grads) - s) * g for s, g in enumerate(grads, 1))
+
+
+def adagrad_step(grads: list[float], lr: float) -> float:
+    return lr * grads[-1] / (math.sqrt(sum(g * g for g in grads)) + 1e-10)
+
+
+def rmsprop_step(grads: list[float], lr: float) -> float:
+    v = sum(0.01 * 0.99 ** (len(grads) - s) * g * g for s, g in enumerate(grads, 1))
+    return lr * grads[-1] / (math.sqrt(v) + 1e-8)
+
+
+STEP_OF: dict[str, Callable[[list[float], float], float]] = {  # one parameter's gradients so far, lr -> its step
+    "sgd": sgd_step,
+    "adagrad": adagrad_step,
+    "rmsprop": rmsprop_step,
+    "adam": adam_step,
+    "adamw": adam_step,
+}
+
+
+def test_every_optimizer_has_a_formula_and_a_name_on_the_command_line() -> None:
+    assert STEP_OF.keys() == OPTIMIZERS.keys() == set(OPTIMIZER_NAMES)
 
 
 def fresh_slots(name: str, dtype: DTypeLike) -> Slots:
@@ -70,8 +94,21 @@ def test_clipping_leaves_short_and_broken_gradients_alone(grads: list[float], no
     np.testing.assert_array_equal(array, np.array(grads, np.float32))
 
 
-@pytest.mark.parametrize(("amount", "expected"), [(0.25, [1.5, -3, 0]), (0, [2, -4, 0])])
-def test_decay_shrinks_each_weight_by_the_same_share(amount: float, expected: list[float]) -> None:
-    weights = np.array([2, -4, 0], np.float32)
-    decay_weights(weights, amount)
+@pytest.mark.parametrize(("weight_decay", "expected"), [(0.5, [1.5, -3, 0]), (0, [2, -4, 0])])
+def test_decoupled_decay_shrinks_each_weight_by_the_same_share(weight_decay: float, expected: list[float]) -> None:
+    weights, grads = np.array([2, -4, 0], np.float32), np.ones(3, np.float32)
+    shrink_weights(weights, grads, weight_decay, lr=0.5)
     np.testing.assert_array_equal(weights, expected)
+    np.testing.assert_array_equal(grads, 1)
+
+
+@pytest.mark.parametrize(("weight_decay", "expected"), [(0.5, [2, -1, 1]), (0, [1, 1, 1])])
+def test_the_other_decay_is_the_gradient_of_the_squares(weight_decay: float, expected: list[float]) -> None:
+    weights, grads = np.array([2, -4, 0], np.float32), np.ones(3, np.float32)
+    add_l2_gradient(weights, grads, weight_decay, lr=0.5)
+    np.testing.assert_array_equal(weights, [2, -4, 0])
+    np.testing.assert_array_equal(grads, expected)
+
+
+def test_adamw_alone_decays_apart_from_the_gradient() -> None:
+    assert [name for name, optimizer in OPTIMIZERS.items() if optimizer.decay is shrink_weights] == ["adamw"]

@@ -68,7 +68,14 @@ def test_a_run_goes_on_as_it_was_unless_told(checkpoint: Checkpoint, corpus: Cor
 
 
 def test_its_budget_and_some_settings_may_change(checkpoint: Checkpoint, corpus: Corpus) -> None:
-    given: dict[str, Any] = {"lr": 0.5, "warmup": 7, "weight_decay": 0.25, "grad_clip": 3.0, "eval_every": 5}
+    given: dict[str, Any] = {
+        "lr": 0.5,
+        "schedule": "linear",
+        "warmup": 7,
+        "weight_decay": 0.25,
+        "grad_clip": 3.0,
+        "eval_every": 5,
+    }
     assert given.keys() == set(CHANGEABLE)
     longer = amended(checkpoint, corpus, given, Budget("epochs", 4))
     assert longer == replace(checkpoint.train, **given, steps=28, budget="4 epochs")

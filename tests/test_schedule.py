@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from charrnn.config import TrainConfig
-from charrnn.schedule import FINAL, lr_at
+from charrnn.config import SCHEDULE_NAMES, TrainConfig
+from charrnn.schedule import FINAL, SCHEDULES, lr_at
 
 
 def rates(steps: int, warmup: int, lr: float = 0.5) -> list[float]:
@@ -26,6 +26,17 @@ def rates(steps: int, warmup: int, lr: float = 0.5) -> list[float]:
 )
 def test_the_rate_warms_up_and_falls_along_a_cosine(step: int, share: float) -> None:
     assert rates(100, 10)[step] == pytest.approx(0.5 * share, rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "shares"), [("constant", [1, 1, 1]), ("linear", [1, 0.755, 0.51])])
+def test_other_schedules_stay_or_fall_along_a_line(name: str, shares: list[float]) -> None:
+    config = TrainConfig(110, "110 steps", lr=0.5, warmup=10, schedule=name)
+    assert [lr_at(step, config) for step in (10, 35, 60)] == pytest.approx([0.5 * share for share in shares], rel=1e-12)
+    assert lr_at(0, config) == pytest.approx(0.5 / 11)
+
+
+def test_every_schedule_has_a_name_on_the_command_line() -> None:
+    assert set(SCHEDULE_NAMES) == SCHEDULES.keys()
 
 
 @settings(deadline=None, max_examples=50, derandomize=True)

@@ -74,6 +74,23 @@ def test_a_run_stopped_at_any_report_goes_on_as_if_it_had_not_been(cell: str, la
         assert to_bytes(resumed) == files[-1]
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_goes_on_from_its_file_as_if_it_had_not_stopped(optimizer: str, corpus: Corpus) -> None:
+    checkpoint = run(corpus, optimizer=optimizer)
+    next(report for report in train(checkpoint, corpus.ids) if report.step == 9)
+    resumed = from_file(io.BytesIO(to_bytes(checkpoint)))
+    assert finished(resumed, corpus) == finished(run(corpus, optimizer=optimizer), corpus)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_learns(optimizer: str) -> None:
+    periodic = corpus_of("abcabdabe" * 60)
+    checkpoint = run(periodic, optimizer=optimizer, steps=150, weight_decay=0.0, val_fraction=0.0)
+    seen = losses(list(train(checkpoint, periodic.ids)))
+    assert seen[0] > 1.5
+    assert seen[-1] < 0.9
+
+
 def test_a_copy_trains_as_its_original_does(corpus: Corpus) -> None:
     original = run(corpus)
     assert finished(copy.deepcopy(original), corpus) == finished(original, corpus)
@@ -125,13 +142,13 @@ def test_a_step_reports_the_loss_before_its_update_and_the_learning_rate_of_its_
 
 
 def test_the_optimizer_is_told_the_number_of_each_step(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    adam, numbers = OPTIMIZERS["adam"], []
+    adamw, numbers = OPTIMIZERS["adamw"], []
 
     def update(params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
         numbers.append(t)
-        adam.update(params, grads, slots, lr, t)
+        adamw.update(params, grads, slots, lr, t)
 
-    monkeypatch.setitem(OPTIMIZERS, "adam", adam._replace(update=update))
+    monkeypatch.setitem(OPTIMIZERS, "adamw", adamw._replace(update=update))
     checkpoint = run(corpus)
     next(report for report in train(checkpoint, corpus.ids) if report.step == 9)
     finished(checkpoint, corpus)

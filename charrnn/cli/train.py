@@ -78,15 +78,32 @@ def train(
             default=TrainConfig.batch_size,
         ),
     ] = None,
+    optimizer: Annotated[
+        Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] | None,
+        option(
+            "--optimizer", metavar="sgd|adagrad|rmsprop|adam|adamw", text="The update.", default=TrainConfig.optimizer
+        ),
+    ] = None,
     lr: Annotated[
         float | None, option("--lr", metavar="X", text="Learning rate, at its highest.", default=TrainConfig.lr)
+    ] = None,
+    schedule: Annotated[
+        Literal["constant", "linear", "cosine"] | None,
+        option(
+            "--schedule",
+            metavar="constant|linear|cosine",
+            text="The way of the rate after the warm-up.",
+            default=TrainConfig.schedule,
+        ),
     ] = None,
     warmup: Annotated[
         int | None, option("--warmup", metavar="N", text="Steps of warm-up.", default=TrainConfig.warmup)
     ] = None,
     weight_decay: Annotated[
         float | None,
-        option("--weight-decay", metavar="X", text="Of matrices, decoupled.", default=TrainConfig.weight_decay),
+        option(
+            "--weight-decay", metavar="X", text="Of matrices; decoupled with adamw.", default=TrainConfig.weight_decay
+        ),
     ] = None,
     grad_clip: Annotated[
         float | None,
