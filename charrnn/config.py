@@ -32,7 +32,7 @@ class ModelConfig:
     """The network: V symbols, an embedding of D, L layers of H units."""
 
     vocab_size: int
-    cell: str = "rnn"
+    cell: str = "gru"
     activation: str = "tanh"
     hidden_size: int = 256
     num_layers: int = 2
@@ -61,10 +61,10 @@ class TrainConfig:
     batch_size: int = 32
     seq_len: int = 64
     optimizer: str = "adamw"
-    lr: float = 2e-3
+    lr: float = 4e-3
     schedule: str = "cosine"
     warmup: int = 50
-    weight_decay: float = 0.1
+    weight_decay: float = 0.2
     grad_clip: float = 1.0
     eval_every: int = 200
     val_fraction: float = 0.1

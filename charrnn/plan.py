@@ -18,7 +18,7 @@ from charrnn.config import (
     default_steps,
 )
 from charrnn.corpus import Corpus, Streams, split
-from charrnn.errors import ResumeError
+from charrnn.errors import ResumeError, UsageError
 from charrnn.evaluate import WINDOW, Score, score
 from charrnn.ops import Ids
 from charrnn.train import train
@@ -43,6 +43,8 @@ def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[Mode
     to_learn, held_out = split(text.ids, train.get("val_fraction", TrainConfig.val_fraction))
     T = train.setdefault("seq_len", TrainConfig.seq_len)
     B = train.setdefault("batch_size", default_batch_size(len(to_learn), T))
+    if "activation" in given and given.get("cell", ModelConfig.cell) != "rnn":
+        raise UsageError("--activation is of the plain recurrence: give --cell rnn with it")
     train |= {"steps": 1, "budget": ""} if budget.kind == "seconds" else counted(budget, to_learn, B, T)
     train.setdefault("eval_every", default_eval_every(train["steps"], len(held_out), B, T))
     return ModelConfig(len(text.vocab), **model), TrainConfig(**train)

@@ -41,7 +41,7 @@ def test_the_card_is_for_people(trained: Run, model: Path) -> None:
     assert ok("info", "-q").err == ""
     lines = result.text.splitlines()
     assert lines[0] == "checkpoints/a.npz"
-    assert "network           tanh rnn, 1 x 16, embedding 64" in lines
+    assert "network           gru, 1 x 16, embedding 64" in lines
     assert any(line.startswith(f"corpus            a.txt, {len(TEXT):,} characters, SHA-256 ") for line in lines)
     assert any(line.startswith("training          step 40 of 40 (40 steps)") for line in lines)
     last = trained.result.events("eval")[-1]

@@ -66,7 +66,7 @@ def test_json_is_one_event_a_line_from_start_to_done(trained: Run) -> None:
     assert all(math.isfinite(v) for r in records for v in r.values() if isinstance(v, float))
     first = started(trained.result)
     assert first.items() >= {"model": "checkpoints/a.npz", "corpus": ["a.txt"], "chars": len(TEXT), "steps": 40}.items()
-    assert first.items() >= {"hidden_size": 16, "num_layers": 1, "embed_size": 64, "lr": 2e-3, "seed": 0}.items()
+    assert first.items() >= {"hidden_size": 16, "num_layers": 1, "embed_size": 64, "lr": 4e-3, "seed": 0}.items()
 
 
 def test_done_tells_the_best_validation(trained: Run) -> None:

@@ -55,7 +55,7 @@ REQUIRED: dict[type, dict[str, Any]] = {
 def test_the_defaults() -> None:
     assert asdict(ModelConfig(7)) == {
         "vocab_size": 7,
-        "cell": "rnn",
+        "cell": "gru",
         "activation": "tanh",
         "hidden_size": 256,
         "num_layers": 2,
@@ -67,10 +67,10 @@ def test_the_defaults() -> None:
         "batch_size": 32,
         "seq_len": 64,
         "optimizer": "adamw",
-        "lr": 2e-3,
+        "lr": 4e-3,
         "schedule": "cosine",
         "warmup": 50,
-        "weight_decay": 0.1,
+        "weight_decay": 0.2,
         "grad_clip": 1.0,
         "eval_every": 200,
         "val_fraction": 0.1,

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from charrnn.cells import CELLS
 from charrnn.cells.cell import Params, State
@@ -88,19 +88,26 @@ def test_the_parameters_of_two_layers_have_these_names_and_shapes() -> None:
     }
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_recurrent_matrices_begin_orthogonal_others_of_stated_variance_and_biases_zero(seed: int) -> None:
-    config = ModelConfig(50, hidden_size=64, num_layers=2, embed_size=40)
-    vector = initial_parameters(config, np.random.default_rng(seed), np.float64)
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_recurrent_blocks_begin_orthogonal_others_of_stated_variance_and_biases_as_the_cell_says(cell: str) -> None:
+    config = ModelConfig(50, cell=cell, hidden_size=64, num_layers=2, embed_size=40)
+    vector = initial_parameters(config, np.random.default_rng(0), np.float64)
     for name, W in views(vector, parameter_shapes(config)).items():
-        if W.ndim == 1:
+        if name.endswith("b_h"):
+            assert_array_equal(W.reshape(-1, 64), np.tile(CELLS[config.recurrence].biases, (64, 1)).T)
+        elif W.ndim == 1:
             assert not W.any()
         elif name.endswith("W_hh"):
-            assert_allclose(W @ W.T, np.eye(64), rtol=0, atol=1e-14)
+            for block in W.reshape(-1, 64, 64):
+                assert_allclose(block @ block.T, np.eye(64), rtol=0, atol=1e-14)
         else:
             variance = 1 if name == "embed.W" else 1 / W.shape[1]
             assert np.var(W) == pytest.approx(variance, rel=5 * math.sqrt(2 / W.size)), name
             assert abs(W.mean()) < 5 * math.sqrt(variance / W.size), name
+
+
+def test_an_lstm_begins_by_remembering() -> None:
+    assert CELLS["lstm"].biases == (0, 1, 0, 0)  # the forget gate's
 
 
 def test_initial_parameters_follow_from_the_seed_alone() -> None:

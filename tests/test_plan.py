@@ -10,7 +10,7 @@ from charrnn.checkpoint import Checkpoint
 from charrnn.checkpoint.format import to_bytes
 from charrnn.config import Budget, ModelConfig, TrainConfig, default_batch_size, default_eval_every, default_steps
 from charrnn.corpus import Corpus
-from charrnn.errors import ResumeError
+from charrnn.errors import ResumeError, UsageError
 from charrnn.model import CharRNN
 from charrnn.plan import CHANGEABLE, Deadline, amended, configure, fit_to_time
 from charrnn.train import train
@@ -51,11 +51,17 @@ def test_a_budget_becomes_steps(budget: Budget, steps: int, name: str, corpus: C
 
 
 def test_what_is_given_wins_and_the_rest_suits_the_text(corpus: Corpus) -> None:
-    given = {"hidden_size": 9, "activation": "relu", "lr": 0.5, "eval_every": 2, "normalize": "nfc"}
+    given = {"hidden_size": 9, "cell": "rnn", "activation": "relu", "lr": 0.5, "eval_every": 2, "normalize": "nfc"}
     model, run = configure(corpus, given, Budget("steps", 9))
     size = default_batch_size(630, TrainConfig.seq_len)
-    assert model == ModelConfig(len(corpus.vocab), hidden_size=9, activation="relu")
+    assert model == ModelConfig(len(corpus.vocab), cell="rnn", hidden_size=9, activation="relu")
     assert run == TrainConfig(9, "9 steps", batch_size=size, lr=0.5, eval_every=2)
+
+
+@pytest.mark.parametrize("given", [{"activation": "relu"}, {"activation": "tanh", "cell": "lstm"}])
+def test_an_activation_is_refused_where_it_would_do_nothing(given: dict[str, Any], corpus: Corpus) -> None:
+    with pytest.raises(UsageError, match=r"--activation .*--cell rnn"):
+        configure(corpus, given, Budget())
 
 
 # ---- what a run that goes on may be ----

@@ -55,7 +55,7 @@ def train(
     ] = None,
     activation: Annotated[
         Literal["tanh", "relu"] | None,
-        option("--activation", metavar="tanh|relu", text="Of the plain rnn.", default=ModelConfig.activation),
+        option("--activation", metavar="tanh|relu", text="Of the plain rnn alone.", default=ModelConfig.activation),
     ] = None,
     hidden_size: Annotated[
         int | None, option("--hidden-size", metavar="N", text="Units a layer.", default=ModelConfig.hidden_size)

@@ -12,7 +12,8 @@ V, D, H, B, T = 7, 6, 4, 3, 5  # pairwise different, so that a transposed axis c
 
 
 def tiny_config(vocab_size: int = V, **config: Any) -> ModelConfig:
-    return ModelConfig(**{"vocab_size": vocab_size, "embed_size": D, "hidden_size": H, "num_layers": 1} | config)
+    settings: dict[str, Any] = {"cell": "rnn", "embed_size": D, "hidden_size": H, "num_layers": 1}
+    return ModelConfig(vocab_size, **settings | config)
 
 
 def tiny_model(vocab_size: int = V, *, seed: int = 0, dtype: DTypeLike = np.float64, **config: Any) -> CharRNN:
