@@ -20,7 +20,7 @@ class Score:
 
     chars: int = 0
     nats: float = 0.0
-    hits: int = 0  # characters that the model thought likeliest
+    hits: int | None = 0  # characters that the model thought likeliest; None of one that only tells what they cost
     unknown: int = 0
 
     @property
@@ -39,9 +39,9 @@ class Score:
         return math.exp(min(self.nats_per_char, 700.0))  # what is larger has no float
 
     @property
-    def accuracy(self) -> float:
+    def accuracy(self) -> float | None:
         """The share of characters that the model thought likeliest."""
-        return self.hits / self.chars
+        return None if self.hits is None else self.hits / self.chars
 
 
 def bits(nats: float) -> float:

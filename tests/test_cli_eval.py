@@ -1,3 +1,4 @@
+import bz2
 import math
 from pathlib import Path
 
@@ -114,3 +115,53 @@ def test_rows_come_before_the_text_that_fails() -> None:
     result = charrnn("eval", "-m", "a", "a.txt", "nothere.txt")
     assert (result.code, result.text.split("\t")[1:]) == (1, [str(len(TEXT)), "a.txt\n"])
     assert result.err == "charrnn: nothere.txt: No such file or directory\n"
+
+
+# ---- --against-baselines ----
+
+BASELINES = ["order-7 Kneser-Ney", "gzip", "bz2", "xz"]
+
+
+def test_each_text_has_a_row_for_the_model_and_one_for_each_baseline() -> None:
+    args = ("eval", "-m", "a", "a.txt", "-", "--against-baselines")
+    result = ok(*args, input=TEXT[:700].encode())
+    rows = [row.split("\t") for row in result.text.splitlines()]
+    assert [row[1:3] for row in rows] == [[str(len(TEXT)), "a.txt"]] * 5 + [["700", "-"]] * 5
+    assert [row[3] for row in rows] == ["checkpoints/a.npz", *BASELINES] * 2
+    assert result.err == ""
+    records = ok(*args, "--json", input=TEXT[:700].encode()).records
+    assert all(record.keys() == KEYS for record in records)
+    assert [(f"{record['bits_per_char']:.4f}", record["model"]) for record in records] == [(r[0], r[3]) for r in rows]
+    assert [record["accuracy"] is None for record in records] == [False, True, True, True, True] * 2
+
+
+def test_baselines_learn_from_what_the_model_was_trained_on_and_score_the_held_out_part() -> None:
+    alone, (own, *others) = ok("eval", "--json").records, ok("eval", "--against-baselines", "--json").records
+    assert alone == [own]
+    train, held_out = TEXT[: int(len(TEXT) * 0.9)], TEXT[int(len(TEXT) * 0.9) :]
+    assert {(record["text"], record["chars"]) for record in others} == {("a.txt (held out)", len(held_out))}
+    added = len(bz2.compress(TEXT.encode())) - len(bz2.compress(train.encode()))
+    assert others[2]["bits_per_char"] == pytest.approx(added * 8 / len(held_out))
+    assert others[0]["nats_per_char"] < math.log(len(set(TEXT)))
+
+
+def test_baselines_leave_out_the_characters_that_the_model_does_not_know() -> None:
+    plain, strange = "7 größere foxes than 3", "7 größ☃ere fox☃eés than 3"
+    known, mixed = (
+        ok("eval", "-m", "a", "-", "--against-baselines", "--json", input=text.encode()).records
+        for text in (plain, strange)
+    )
+    assert mixed == [record | {"unknown": 3} for record in known]
+
+
+def test_baselines_need_the_training_text_but_no_held_out_part() -> None:
+    ok("train", "-", "-m", "b", *NETWORK, "--steps", 1, "-q", input=TEXT.encode())
+    ok("train", "a.txt", "-m", "c", *NETWORK, "--steps", 1, "--val-fraction", 0, "-q")
+    assert ok("eval", "-m", "c", "a.txt", "--against-baselines").text.count("\n") == 5
+    refused(charrnn("eval", "-m", "c", "--against-baselines"), 1, "--val-fraction 0", "name a text")
+    refused(charrnn("eval", "-m", "b", "a.txt", "--against-baselines"), 1, "stdin", "leave out --against-baselines")
+    refused(charrnn("eval", "-m", "b", "--against-baselines"), 1, "name a text to score and leave out")
+    Path("b.txt").write_text(TEXT + ".")
+    Path("b.txt").replace("a.txt")
+    refused(charrnn("eval", "-m", "c", "a.txt", "--against-baselines"), 1, "a.txt: not the text", "leave out")
+    refused(charrnn("eval", "-m", "c", "nothere.txt"), 1, "nothere.txt")

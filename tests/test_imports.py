@@ -18,7 +18,7 @@ LEVELS = [
     {"ops"},
     {"cells", "optim"},
     {"model", "vocab"},
-    {"corpus", "evaluate", "sampling", "schedule"},
+    {"baselines", "corpus", "evaluate", "sampling", "schedule"},
     {"checkpoint"},
     {"train"},
     {"plan"},
