@@ -17,6 +17,7 @@ class Stream(IntEnum):
 
     INIT = 0
     SAMPLE = 1
+    DROPOUT = 2
 
 
 def require(holds: bool, option: str, value: object, needs: str) -> None:
@@ -27,7 +28,10 @@ def require(holds: bool, option: str, value: object, needs: str) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network: V symbols, an embedding of D, L layers of H units."""
+    """The network: V symbols, an embedding of D, L layers of H units.
+
+    Zoneout is of the network, and not of its training like dropout, since at test time its expectation is computed.
+    """
 
     vocab_size: int
     cell: str = "rnn"
@@ -35,14 +39,17 @@ class ModelConfig:
     hidden_size: int = 256
     num_layers: int = 2
     embed_size: int = 64
+    zoneout: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "zoneout", float(self.zoneout))
         require(self.vocab_size >= 1, "vocabulary", self.vocab_size, "at least one symbol")
         require(self.cell in CELL_NAMES, "--cell", self.cell, " or ".join(CELL_NAMES))
         require(self.activation in ("tanh", "relu"), "--activation", self.activation, "tanh or relu")
         require(1 <= self.hidden_size <= 16384, "--hidden-size", self.hidden_size, "1 to 16384")
         require(1 <= self.num_layers <= MAX_LAYERS, "--num-layers", self.num_layers, f"1 to {MAX_LAYERS}")
         require(1 <= self.embed_size <= 16384, "--embed-size", self.embed_size, "1 to 16384")
+        require(0 <= self.zoneout < 1, "--zoneout", self.zoneout, "0 or more and below 1")
 
     @property
     def recurrence(self) -> str:
@@ -58,6 +65,8 @@ class TrainConfig:
     budget: str  # the Budget as a string, which a resume compares
     batch_size: int = 32
     seq_len: int = 64
+    dropout: float = 0.0
+    variational_dropout: float = 0.0
     lr: float = 2e-3
     warmup: int = 50
     weight_decay: float = 0.1
@@ -69,11 +78,16 @@ class TrainConfig:
     min_count: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("lr", "weight_decay", "grad_clip", "val_fraction"):
+        for name in ("dropout", "variational_dropout", "lr", "weight_decay", "grad_clip", "val_fraction"):
             object.__setattr__(self, name, float(getattr(self, name)))  # so that 1 and 1.0 are one run, and one file
         require(1 <= self.steps < 2**53, "--steps", self.steps, "at least 1")
         require(1 <= self.batch_size <= 65536, "--batch-size", self.batch_size, "1 to 65536")
         require(1 <= self.seq_len <= 65536, "--seq-len", self.seq_len, "1 to 65536")
+        rates = {"--dropout": self.dropout, "--variational-dropout": self.variational_dropout}
+        for option, rate in rates.items():
+            require(0 <= rate < 1, option, rate, "0 or more and below 1")
+        if all(rates.values()):
+            raise UsageError("--dropout and --variational-dropout: give one of them: they drop the same numbers")
         require(0 < self.lr < math.inf, "--lr", self.lr, "a number above 0")
         require(0 <= self.warmup < 2**53, "--warmup", self.warmup, "0 or more steps")
         require(0 <= self.weight_decay < math.inf, "--weight-decay", self.weight_decay, "0 or more")

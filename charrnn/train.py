@@ -70,7 +70,8 @@ def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
     config, model = checkpoint.train, checkpoint.model
     to_learn, held_out = split(ids, config.val_fraction)
     streams = Streams(to_learn, config.batch_size, config.seq_len, checkpoint.vocab.start_id)
-    cache = model.cache(config.seq_len, config.batch_size)
+    masks = config.seq_len if config.dropout else 1 if config.variational_dropout else 0
+    cache = model.cache(config.seq_len, config.batch_size, masks)
     gradient = np.zeros_like(model.vector)
     while True:
         if len(held_out) and validation_due(checkpoint):
@@ -87,6 +88,9 @@ def train_step(checkpoint: Checkpoint, streams: Streams, cache: dict[str, Array]
     shapes = parameter_shapes(model.config)
     x, y = streams.batch(step)
     chars = int(np.count_nonzero(y >= 0))
+    dropout = config.dropout or config.variational_dropout
+    if dropout or model.config.zoneout:
+        model.draw_masks(cache, dropout, np.random.default_rng([config.seed, step, Stream.DROPOUT]))
     logits, state = model.forward(x, checkpoint.state, cache)
     loss = float(cross_entropy_forward(logits, y).sum(dtype=np.float64)) / chars
     gradient.fill(0)

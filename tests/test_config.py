@@ -29,9 +29,12 @@ BOUNDS: list[tuple[type, str, str, list[Any], list[Any]]] = [
     (ModelConfig, "hidden_size", "--hidden-size", [1, 16384], [0, -1, 16385]),
     (ModelConfig, "num_layers", "--num-layers", [1, 12], [0, -1, 13]),
     (ModelConfig, "embed_size", "--embed-size", [1, 16384], [0, -1, 16385]),
+    (ModelConfig, "zoneout", "--zoneout", [0.0, 0.999], [-0.1, 1.0, 2.0]),
     (TrainConfig, "steps", "--steps", [1, HUGE - 1], [0, -1, HUGE]),
     (TrainConfig, "batch_size", "--batch-size", [1, 65536], [0, -1, 65537]),
     (TrainConfig, "seq_len", "--seq-len", [1, 65536], [0, -1, 65537]),
+    (TrainConfig, "dropout", "--dropout", [0.0, 0.999], [-0.1, 1.0, 2.0]),
+    (TrainConfig, "variational_dropout", "--variational-dropout", [0.0, 0.999], [-0.1, 1.0, 2.0]),
     (TrainConfig, "lr", "--lr", [1e-300, 1e300], [0.0, -1e-3]),
     (TrainConfig, "warmup", "--warmup", [0, HUGE - 1], [-1, HUGE]),
     (TrainConfig, "weight_decay", "--weight-decay", [0.0, 1e300], [-1e-9]),
@@ -56,12 +59,15 @@ def test_the_defaults() -> None:
         "hidden_size": 256,
         "num_layers": 2,
         "embed_size": 64,
+        "zoneout": 0.0,
     }
     assert asdict(TrainConfig(100, "100 steps")) == {
         "steps": 100,
         "budget": "100 steps",
         "batch_size": 32,
         "seq_len": 64,
+        "dropout": 0.0,
+        "variational_dropout": 0.0,
         "lr": 2e-3,
         "warmup": 50,
         "weight_decay": 0.1,
@@ -87,6 +93,11 @@ def test_every_value_has_its_bounds(record: type, field: str, option: str, good:
 def test_no_value_is_without_bounds() -> None:
     bounded = [(record, field) for record, field, *_ in BOUNDS]
     assert bounded == [(kind, field.name) for kind in REQUIRED for field in fields(kind) if field.name not in FREE]
+
+
+def test_the_two_kinds_of_dropout_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="--dropout and --variational-dropout: give one of them"):
+        TrainConfig(100, "100 steps", dropout=0.1, variational_dropout=0.1)
 
 
 def test_a_configuration_stays_as_it_is() -> None:

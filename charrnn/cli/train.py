@@ -66,6 +66,23 @@ def train(
     embed_size: Annotated[
         int | None, option("--embed-size", metavar="N", text="Numbers a symbol.", default=ModelConfig.embed_size)
     ] = None,
+    dropout: Annotated[
+        float | None,
+        option("--dropout", metavar="P", text="Share of layers' outputs to drop.", default=TrainConfig.dropout),
+    ] = None,
+    variational_dropout: Annotated[
+        float | None,
+        option(
+            "--variational-dropout",
+            metavar="P",
+            text="The same, one mask a window.",
+            default=TrainConfig.variational_dropout,
+        ),
+    ] = None,
+    zoneout: Annotated[
+        float | None,
+        option("--zoneout", metavar="P", text="Share of units that stay as they were.", default=ModelConfig.zoneout),
+    ] = None,
     seq_len: Annotated[
         int | None, option("--seq-len", metavar="N", text="Characters a window.", default=TrainConfig.seq_len)
     ] = None,
