@@ -72,6 +72,7 @@ class TrainConfig:
     weight_decay: float = 0.1
     grad_clip: float = 1.0
     eval_every: int = 200
+    patience: int = 0  # validations in a row that may pass without a new best; 0 is any number
     val_fraction: float = 0.1
     seed: int = 0
     encoding: str = "utf-8"
@@ -93,7 +94,10 @@ class TrainConfig:
         require(0 <= self.weight_decay < math.inf, "--weight-decay", self.weight_decay, "0 or more")
         require(0 < self.grad_clip < math.inf, "--grad-clip", self.grad_clip, "a number above 0")
         require(1 <= self.eval_every < 2**53, "--eval-every", self.eval_every, "at least 1 step")
+        require(0 <= self.patience < 2**53, "--patience", self.patience, "0 or more validations")
         require(0 <= self.val_fraction < 1, "--val-fraction", self.val_fraction, "0 or more and below 1")
+        if self.patience and not self.val_fraction:
+            raise UsageError(f"--patience {self.patience}: needs held-out text: give a --val-fraction above 0")
         require(0 <= self.seed < 2**63, "--seed", self.seed, "0 or more and below 2**63")
         require(1 <= self.min_count < 2**53, "--min-count", self.min_count, "at least 1")
 

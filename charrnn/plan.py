@@ -23,7 +23,14 @@ from charrnn.evaluate import WINDOW, Score, score
 from charrnn.ops import Ids
 from charrnn.train import train
 
-CHANGEABLE = ("lr", "warmup", "weight_decay", "grad_clip", "eval_every")  # what a run that goes on may change
+CHANGEABLE = (
+    "lr",
+    "warmup",
+    "weight_decay",
+    "grad_clip",
+    "eval_every",
+    "patience",
+)  # what a run that goes on may change
 
 
 def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[ModelConfig, TrainConfig]:
@@ -114,7 +121,7 @@ class Deadline:
 def seconds_per_step(checkpoint: Checkpoint, ids: Ids, seconds: float) -> float:
     """Train a copy for about so many seconds; return the median time of a step."""
     trial = copy.deepcopy(checkpoint)
-    trial.train = replace(trial.train, val_fraction=0, steps=2**52)
+    trial.train = replace(trial.train, val_fraction=0, patience=0, steps=2**52)
     times = [time.perf_counter()]
     for _ in train(trial, split(ids, checkpoint.train.val_fraction)[0]):
         times.append(time.perf_counter())

@@ -61,7 +61,7 @@ def new_run(config: ModelConfig, train: TrainConfig, corpus: Corpus) -> Checkpoi
 
 
 def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
-    """Train on the ids of a text until checkpoint.train.steps are done; report each step and each validation.
+    """Train on the ids of a text until its steps are done or its patience is; report each step and each validation.
 
     The checkpoint changes in place and may be saved at every report; a save refuses numbers that are not finite, which
     an update can make and the next step finds. Raises DivergedError, the checkpoint being as
@@ -76,7 +76,7 @@ def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
     while True:
         if len(held_out) and validation_due(checkpoint):
             yield from validate(checkpoint, held_out)
-        if checkpoint.step >= checkpoint.train.steps:
+        if checkpoint.step >= checkpoint.train.steps or out_of_patience(checkpoint):
             return
         yield train_step(checkpoint, streams, cache, gradient)
 
@@ -113,6 +113,15 @@ def validation_due(checkpoint: Checkpoint) -> bool:
     step, config = checkpoint.step, checkpoint.train
     scored = checkpoint.history[-1][0] if checkpoint.history else 0
     return step != scored and (step % config.eval_every == 0 or step == config.steps)
+
+
+def out_of_patience(checkpoint: Checkpoint) -> bool:
+    """Tell whether as many validations in a row as the run has patience for came after its best one.
+
+    This follows from the history, so a run that ended so has ended for a resume too, unless it is given more patience.
+    """
+    patience, best = checkpoint.train.patience, checkpoint.best
+    return best is not None and 0 < patience <= sum(step > best.step for step, _, _ in checkpoint.history)
 
 
 def validate(checkpoint: Checkpoint, held_out: Ids) -> Iterator[EvalReport]:

@@ -40,6 +40,7 @@ BOUNDS: list[tuple[type, str, str, list[Any], list[Any]]] = [
     (TrainConfig, "weight_decay", "--weight-decay", [0.0, 1e300], [-1e-9]),
     (TrainConfig, "grad_clip", "--grad-clip", [1e-300, 1e300], [0.0, -1.0]),
     (TrainConfig, "eval_every", "--eval-every", [1, HUGE - 1], [0, -1, HUGE]),
+    (TrainConfig, "patience", "--patience", [0, HUGE - 1], [-1, HUGE]),
     (TrainConfig, "val_fraction", "--val-fraction", [0.0, 0.999], [-0.1, 1.0, 2.0]),
     (TrainConfig, "seed", "--seed", [0, 2**63 - 1], [-1, 2**63]),
     (TrainConfig, "min_count", "--min-count", [1, HUGE - 1], [0, -1, HUGE]),
@@ -73,6 +74,7 @@ def test_the_defaults() -> None:
         "weight_decay": 0.1,
         "grad_clip": 1.0,
         "eval_every": 200,
+        "patience": 0,
         "val_fraction": 0.1,
         "seed": 0,
         "encoding": "utf-8",
@@ -98,6 +100,11 @@ def test_no_value_is_without_bounds() -> None:
 def test_the_two_kinds_of_dropout_exclude_each_other() -> None:
     with pytest.raises(UsageError, match="--dropout and --variational-dropout: give one of them"):
         TrainConfig(100, "100 steps", dropout=0.1, variational_dropout=0.1)
+
+
+def test_patience_needs_validations() -> None:
+    with pytest.raises(UsageError, match=r"--patience 3: needs held-out text: .* --val-fraction"):
+        TrainConfig(100, "100 steps", patience=3, val_fraction=0)
 
 
 def test_a_configuration_stays_as_it_is() -> None:

@@ -261,6 +261,43 @@ def test_the_best_weights_are_those_of_the_lowest_held_out_loss() -> None:
     assert score_ids(checkpoint.model, [held_out], corpus.vocab.start_id).nats_per_char > nats
 
 
+@pytest.fixture(scope="module")
+def surprising() -> Corpus:
+    """What is held out begins as what is learnt and goes on otherwise: the best comes early."""
+    return corpus_of("abcdefg\n" * 30 + random_text(160))
+
+
+def patient(corpus: Corpus, patience: int) -> Checkpoint:
+    settings: dict[str, Any] = {"steps": 60, "lr": 0.02, "val_fraction": 0.6, "eval_every": 3}
+    return tiny_run(corpus, {"hidden_size": 9}, **settings, patience=patience)
+
+
+@pytest.mark.parametrize("patience", [1, 2, 5])
+def test_patience_ends_a_run_after_so_many_validations_without_a_new_best(patience: int, surprising: Corpus) -> None:
+    whole, checkpoint = patient(surprising, 0), patient(surprising, patience)
+    finished(whole, surprising)
+    reports = list(train(checkpoint, surprising.ids))
+    nats = [nats for _, _, nats in whole.history]
+    done = next(n for n in range(1, 20) if n - 1 - np.argmin(nats[:n]) == patience)
+    assert len(nats) == 20
+    assert checkpoint.history == whole.history[:done]
+    assert checkpoint.step == 3 * done
+    assert isinstance(reports[-1], EvalReport)
+    assert checkpoint.best
+    assert checkpoint.best.nats == min(nats[:done])
+    assert checkpoint.best.step == 3 * (done - patience)
+
+
+def test_a_run_ended_by_patience_is_done_until_it_is_given_more(surprising: Corpus) -> None:
+    ended = from_file(io.BytesIO(finished(patient(surprising, 2), surprising)))
+    for longer in (ended.train, replace(ended.train, steps=90)):
+        assert list(train(replace(ended, train=longer), surprising.ids)) == []
+    for patience in (4, 0):
+        resumed = copy.deepcopy(ended)
+        resumed.train = replace(ended.train, patience=patience)
+        assert finished(resumed, surprising) == finished(patient(surprising, patience), surprising)
+
+
 def test_without_held_out_text_there_is_no_validation(corpus: Corpus) -> None:
     checkpoint = run(corpus, val_fraction=0.0)
     reports = list(train(checkpoint, corpus.ids))

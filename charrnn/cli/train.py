@@ -119,6 +119,15 @@ def train(
     eval_every: Annotated[
         int | None, option("--eval-every", metavar="N", text="Steps between validations; ten or fewer a run.")
     ] = None,
+    patience: Annotated[
+        int | None,
+        option(
+            "--patience",
+            metavar="N",
+            text="Stop after N validations without a new best; 0: never.",
+            default=TrainConfig.patience,
+        ),
+    ] = None,
     save_every: Annotated[
         str, option("--save-every", metavar="N|TIME", text="Steps (200) or time (30s).", default="30s")
     ] = "30s",
