@@ -19,6 +19,7 @@ class Stream(IntEnum):
 
     INIT = 0
     SAMPLE = 1
+    DROPOUT = 2
 
 
 def require(holds: bool, option: str, value: object, needs: str) -> None:
@@ -29,7 +30,10 @@ def require(holds: bool, option: str, value: object, needs: str) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network: V symbols, an embedding of D, L layers of H units."""
+    """The network: V symbols, an embedding of D, L layers of H units.
+
+    Zoneout is of the network, and not of its training like dropout, since at test time its expectation is computed.
+    """
 
     vocab_size: int
     cell: str = "gru"
@@ -37,14 +41,17 @@ class ModelConfig:
     hidden_size: int = 256
     num_layers: int = 2
     embed_size: int = 64
+    zoneout: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "zoneout", float(self.zoneout))
         require(self.vocab_size >= 1, "vocabulary", self.vocab_size, "at least one symbol")
         require(self.cell in CELL_NAMES, "--cell", self.cell, " or ".join(CELL_NAMES))
         require(self.activation in ("tanh", "relu"), "--activation", self.activation, "tanh or relu")
         require(1 <= self.hidden_size <= 16384, "--hidden-size", self.hidden_size, "1 to 16384")
         require(1 <= self.num_layers <= MAX_LAYERS, "--num-layers", self.num_layers, f"1 to {MAX_LAYERS}")
         require(1 <= self.embed_size <= 16384, "--embed-size", self.embed_size, "1 to 16384")
+        require(0 <= self.zoneout < 1, "--zoneout", self.zoneout, "0 or more and below 1")
 
     @property
     def recurrence(self) -> str:
@@ -60,6 +67,8 @@ class TrainConfig:
     budget: str  # the Budget as a string, which a resume compares
     batch_size: int = 32
     seq_len: int = 64
+    dropout: float = 0.0
+    variational_dropout: float = 0.0
     optimizer: str = "adamw"
     lr: float = 4e-3
     schedule: str = "cosine"
@@ -67,17 +76,23 @@ class TrainConfig:
     weight_decay: float = 0.2
     grad_clip: float = 1.0
     eval_every: int = 200
+    patience: int = 0  # validations in a row that may pass without a new best; 0 is any number
     val_fraction: float = 0.1
     seed: int = 0
     encoding: str = "utf-8"
     min_count: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("lr", "weight_decay", "grad_clip", "val_fraction"):
+        for name in ("dropout", "variational_dropout", "lr", "weight_decay", "grad_clip", "val_fraction"):
             object.__setattr__(self, name, float(getattr(self, name)))  # so that 1 and 1.0 are one run, and one file
         require(1 <= self.steps < 2**53, "--steps", self.steps, "at least 1")
         require(1 <= self.batch_size <= 65536, "--batch-size", self.batch_size, "1 to 65536")
         require(1 <= self.seq_len <= 65536, "--seq-len", self.seq_len, "1 to 65536")
+        rates = {"--dropout": self.dropout, "--variational-dropout": self.variational_dropout}
+        for option, rate in rates.items():
+            require(0 <= rate < 1, option, rate, "0 or more and below 1")
+        if all(rates.values()):
+            raise UsageError("--dropout and --variational-dropout: give one of them: they drop the same numbers")
         require(self.optimizer in OPTIMIZER_NAMES, "--optimizer", self.optimizer, " or ".join(OPTIMIZER_NAMES))
         require(self.schedule in SCHEDULE_NAMES, "--schedule", self.schedule, " or ".join(SCHEDULE_NAMES))
         require(0 < self.lr < math.inf, "--lr", self.lr, "a number above 0")
@@ -85,7 +100,10 @@ class TrainConfig:
         require(0 <= self.weight_decay < math.inf, "--weight-decay", self.weight_decay, "0 or more")
         require(0 < self.grad_clip < math.inf, "--grad-clip", self.grad_clip, "a number above 0")
         require(1 <= self.eval_every < 2**53, "--eval-every", self.eval_every, "at least 1 step")
+        require(0 <= self.patience < 2**53, "--patience", self.patience, "0 or more validations")
         require(0 <= self.val_fraction < 1, "--val-fraction", self.val_fraction, "0 or more and below 1")
+        if self.patience and not self.val_fraction:
+            raise UsageError(f"--patience {self.patience}: needs held-out text: give a --val-fraction above 0")
         require(0 <= self.seed < 2**63, "--seed", self.seed, "0 or more and below 2**63")
         require(1 <= self.min_count < 2**53, "--min-count", self.min_count, "at least 1")
 

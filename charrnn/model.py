@@ -2,6 +2,8 @@
 
     x_t  ->  embed.W  ->  layers.0  ->  …  ->  layers.L-1  ->  head  ->  logits_t        (V, B) at each step
 
+Dropout stands after every layer, on the way up alone, never on the way from step to step.
+
 A CharRNN holds configuration and parameters and nothing else: hidden state, activations and gradients are arguments,
 so scoring a text in the middle of training cannot disturb the training.
 """
@@ -25,7 +27,18 @@ from charrnn.cells.cell import (
     layer_shapes,
 )
 from charrnn.config import ModelConfig
-from charrnn.ops import Array, Ids, embedding_backward, embedding_forward, linear_backward, linear_forward
+from charrnn.ops import (
+    Array,
+    Ids,
+    bernoulli,
+    draw_dropout,
+    dropout_backward,
+    dropout_forward,
+    embedding_backward,
+    embedding_forward,
+    linear_backward,
+    linear_forward,
+)
 
 
 def parameter_shapes(config: ModelConfig) -> Shapes:
@@ -105,13 +118,29 @@ class CharRNN:
         zeros = [np.zeros((self.config.hidden_size, B), self.vector.dtype) for _ in self.cell.state]
         return [tuple(z.copy() for z in zeros) for _ in range(self.config.num_layers)]
 
-    def cache(self, T: int, B: int) -> Cache:
-        """Allocate the workspace for windows of up to T steps of B streams."""
+    def cache(self, T: int, B: int, masks: int = 0) -> Cache:
+        """Allocate the workspace for windows of up to T steps of B streams.
+
+        It decides what a pass is: without masks nothing is dropped, and zoneout is its expectation. For training with
+        dropout there are masks for T steps, or for 1 that serves a whole window, which draw_masks fills.
+        """
         V, D, H, dtype = self.config.vocab_size, self.config.embed_size, self.config.hidden_size, self.vector.dtype
+        dropout: Cache = {"mask": np.ones((masks, H, B), dtype), "dropped": np.empty((T, H, B), dtype)} if masks else {}
         cache: Cache = {"embedded": np.empty((T, D, B), dtype), "logits": np.empty((T, V, B), dtype)}
         for l in range(self.config.num_layers):
-            cache |= {f"layers.{l}.{n}": a for n, a in layer_cache(self.cell, T, B, H, dtype).items()}
+            layer = layer_cache(self.cell, T, B, H, dtype, self.config.zoneout)
+            cache |= {f"layers.{l}.{n}": a for n, a in layer.items()}
+            cache |= {f"layers.{l}.{n}": a.copy() for n, a in dropout.items()}
         return cache
+
+    def draw_masks(self, cache: Cache, dropout: float, rng: np.random.Generator) -> None:
+        """Draw which outputs of layers are dropped, each with that probability, and which units zone out."""
+        for l in range(self.config.num_layers):
+            layer = scope(cache, f"layers.{l}.")
+            if "mask" in layer:
+                draw_dropout(rng, dropout, layer["mask"])
+            if "keep" in layer:
+                bernoulli(rng, self.config.zoneout, layer["keep"])
 
     @np.errstate(over="ignore", invalid="ignore")  # a network that has diverged is found by whoever uses its logits
     def forward(self, x: Ids, state: State, cache: Cache) -> tuple[Array, State]:
@@ -120,8 +149,11 @@ class CharRNN:
         h = embedding_forward(params["embed.W"], x, cache["embedded"][: len(x)])
         for l, before in enumerate(state):
             name = f"layers.{l}."
-            h, last = layer_forward(self.cell, scope(params, name), h, before, scope(cache, name))
+            own = scope(cache, name)
+            h, last = layer_forward(self.cell, scope(params, name), h, before, own)
             after.append(last)
+            if "mask" in own:
+                h = dropout_forward(h, own["mask"][: len(x)], own["dropped"][: len(x)])
         return linear_forward(params["head.W_hy"], params["head.b_y"], h, cache["logits"][: len(x)]), after
 
     def backward(self, dlogits: Array, x: Ids, cache: Cache, grads: Params, dstate: State | None = None) -> State:
@@ -132,12 +164,15 @@ class CharRNN:
         T, B = x.shape
         dstate = dstate or self.zero_state(B)
         inputs = [cache["embedded"][:T]]  # of each layer, and last of the head
-        inputs += [cache[f"layers.{l}.h"][1 : T + 1] for l in range(self.config.num_layers)]
+        caches = [scope(cache, f"layers.{l}.") for l in range(self.config.num_layers)]
+        inputs += [own["dropped"][:T] if "mask" in own else own["h"][1 : T + 1] for own in caches]
         dh = linear_backward(dlogits, self.params["head.W_hy"], inputs[-1], grads["head.W_hy"], grads["head.b_y"])
         dstate0: list[LayerState] = []
         for l in reversed(range(self.config.num_layers)):
-            name = f"layers.{l}."
-            scoped = scope(self.params, name), inputs[l], dh, dstate[l], scope(cache, name), scope(grads, name)
+            name, own = f"layers.{l}.", caches[l]
+            if "mask" in own:
+                dh = dropout_backward(dh, own["mask"][:T])
+            scoped = scope(self.params, name), inputs[l], dh, dstate[l], own, scope(grads, name)
             dh, first = layer_backward(self.cell, *scoped)
             dstate0.insert(0, first)
         embedding_backward(dh, x, grads["embed.W"])

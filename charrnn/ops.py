@@ -40,6 +40,63 @@ def squash(a: Array, sigmoids: int) -> None:
     first += 0.5
 
 
+def bernoulli(rng: np.random.Generator, p: float, out: Array) -> None:
+    """Fill out with independent numbers that are 1 with probability p and else 0."""
+    rng.random(dtype=out.dtype, out=out)
+    np.less(out, p, out=out, casting="unsafe")
+
+
+def draw_dropout(rng: np.random.Generator, rate: float, mask: Array) -> None:
+    """Fill a mask with 0, with probability rate, and else 1 / (1 - rate), so that what it multiplies keeps its mean.
+
+    So nothing needs to be done at test time: inverted dropout, after Srivastava et al. 2014.
+    """
+    bernoulli(rng, 1 - rate, mask)
+    mask *= 1 / (1 - rate)
+
+
+def dropout_forward(x: Array, mask: Array, out: Array) -> Array:
+    """Return mask * x for x (T, H, B), in out; a mask (T, H, B) has its own row a step, (1, H, B) one for all steps."""
+    return np.multiply(x, mask, out=out)
+
+
+def dropout_backward(dy: Array, mask: Array) -> Array:
+    """Turn dy (T, H, B) in place into dx = mask * dy."""
+    dy *= mask
+    return dy
+
+
+def zoneout_forward(keep: Array | None, t: int, *states: Array) -> None:
+    """Let the units of step t keep what they were: row t+1 becomes keep * row t + (1 - keep) * row t+1, in place.
+
+    keep (T, S, H, B) is 0 or 1 in training, the probability at test time; None is no zoneout. Each of the S parts of
+    the state is (T+1, H, B). Krueger et al. 2017.
+    """
+    if keep is not None:
+        for kept, state in zip(keep[t], states, strict=True):
+            state[t + 1] *= 1 - kept
+            state[t + 1] += kept * state[t]
+
+
+def zoneout_backward(keep: Array | None, t: int, *dstates: Array) -> list[Array]:
+    """Part the gradients (H, B) of the state after step t: leave in place what the cell goes through.
+
+    Return what passes the cell by, for rejoin to add to the gradients of the state before; nothing without zoneout.
+    """
+    if keep is None:
+        return []
+    past = [kept * dstate for kept, dstate in zip(keep[t], dstates, strict=True)]
+    for dstate, part in zip(dstates, past, strict=True):
+        dstate -= part
+    return past
+
+
+def rejoin(past: list[Array], *dstates: Array) -> None:
+    """Add what passed the cell by to the gradients (H, B) of the state before, if anything did."""
+    for part, dstate in zip(past, dstates, strict=False):
+        dstate += part
+
+
 def embedding_forward(W: Array, x: Ids, out: Array) -> Array:
     """Return row x[t, b] of W (V, D) as column b of step t: ids x (T, B) -> out (T, D, B)."""
     out[...] = W[x].transpose(0, 2, 1)

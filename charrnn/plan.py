@@ -30,6 +30,7 @@ CHANGEABLE = (
     "weight_decay",
     "grad_clip",
     "eval_every",
+    "patience",
 )  # what a run that goes on may change
 
 
@@ -123,7 +124,7 @@ class Deadline:
 def seconds_per_step(checkpoint: Checkpoint, ids: Ids, seconds: float) -> float:
     """Train a copy for about so many seconds; return the median time of a step."""
     trial = copy.deepcopy(checkpoint)
-    trial.train = replace(trial.train, val_fraction=0, steps=2**52)
+    trial.train = replace(trial.train, val_fraction=0, patience=0, steps=2**52)
     times = [time.perf_counter()]
     for _ in train(trial, split(ids, checkpoint.train.val_fraction)[0]):
         times.append(time.perf_counter())

@@ -61,7 +61,7 @@ def new_run(config: ModelConfig, train: TrainConfig, corpus: Corpus) -> Checkpoi
 
 
 def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
-    """Train on the ids of a text until checkpoint.train.steps are done; report each step and each validation.
+    """Train on the ids of a text until its steps are done or its patience is; report each step and each validation.
 
     The checkpoint changes in place and may be saved at every report; a save refuses numbers that are not finite, which
     an update can make and the next step finds. Raises DivergedError, the checkpoint being as
@@ -70,12 +70,13 @@ def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
     config, model = checkpoint.train, checkpoint.model
     to_learn, held_out = split(ids, config.val_fraction)
     streams = Streams(to_learn, config.batch_size, config.seq_len, checkpoint.vocab.start_id)
-    cache = model.cache(config.seq_len, config.batch_size)
+    masks = config.seq_len if config.dropout else 1 if config.variational_dropout else 0
+    cache = model.cache(config.seq_len, config.batch_size, masks)
     gradient = np.zeros_like(model.vector)
     while True:
         if len(held_out) and validation_due(checkpoint):
             yield from validate(checkpoint, held_out)
-        if checkpoint.step >= checkpoint.train.steps:
+        if checkpoint.step >= checkpoint.train.steps or out_of_patience(checkpoint):
             return
         yield train_step(checkpoint, streams, cache, gradient)
 
@@ -87,6 +88,9 @@ def train_step(checkpoint: Checkpoint, streams: Streams, cache: dict[str, Array]
     shapes = parameter_shapes(model.config)
     x, y = streams.batch(step)
     chars = int(np.count_nonzero(y >= 0))
+    dropout = config.dropout or config.variational_dropout
+    if dropout or model.config.zoneout:
+        model.draw_masks(cache, dropout, np.random.default_rng([config.seed, step, Stream.DROPOUT]))
     logits, state = model.forward(x, checkpoint.state, cache)
     loss = float(cross_entropy_forward(logits, y).sum(dtype=np.float64)) / chars
     gradient.fill(0)
@@ -110,6 +114,15 @@ def validation_due(checkpoint: Checkpoint) -> bool:
     step, config = checkpoint.step, checkpoint.train
     scored = checkpoint.history[-1][0] if checkpoint.history else 0
     return step != scored and (step % config.eval_every == 0 or step == config.steps)
+
+
+def out_of_patience(checkpoint: Checkpoint) -> bool:
+    """Tell whether as many validations in a row as the run has patience for came after its best one.
+
+    This follows from the history, so a run that ended so has ended for a resume too, unless it is given more patience.
+    """
+    patience, best = checkpoint.train.patience, checkpoint.best
+    return best is not None and 0 < patience <= sum(step > best.step for step, _, _ in checkpoint.history)
 
 
 def validate(checkpoint: Checkpoint, held_out: Ids) -> Iterator[EvalReport]:

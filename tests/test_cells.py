@@ -15,7 +15,7 @@ from charrnn.cells.cell import (
     layer_forward,
     layer_shapes,
 )
-from charrnn.ops import Array
+from charrnn.ops import Array, bernoulli
 from tests.helpers.gradcheck import check_gradients
 from tests.helpers.naive import TWINS, naive_layer_backward, naive_layer_forward
 
@@ -100,6 +100,33 @@ def test_every_gradient_agrees_with_finite_differences(task: Task) -> None:
         return {"x": x} | dict(zip(task.cell.state, state, strict=True)) | params
 
     check_gradients(loss, named(task.x, task.state, task.params), named(answer.dx, answer.dstate0, answer.grads))
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_zoneout_mixes_each_state_of_the_naive_twin_with_the_one_before(task: Task, drawn: bool) -> None:
+    cache, rng = layer_cache(task.cell, T, B, H, np.float64, zoneout=0.4), np.random.default_rng(7)
+    assert_array_equal(cache["keep"], np.full((T, len(task.cell.state), H, B), 0.4))  # what is expected of the drawn
+    if drawn:
+        bernoulli(rng, 0.4, cache["keep"])
+    answer = run(task, cache)
+    for b in range(B):
+        state = np.array(task.state)[:, :, b]
+        for t in range(T):
+            keep, after = cache["keep"][t, :, :, b], TWINS[task.name].step(task.params, task.x[t, :, b], tuple(state))
+            state = np.where(keep == 1, state, after) if drawn else 0.4 * state + 0.6 * np.array(after)
+            assert_allclose(answer.h[t, :, b], state[0], rtol=0, atol=1e-13)
+        assert_allclose(np.array(answer.last)[:, :, b], state, rtol=0, atol=1e-13)
+
+
+def test_a_layer_whose_units_are_all_kept_repeats_its_state_and_hands_every_gradient_past_the_cell(task: Task) -> None:
+    cache = layer_cache(task.cell, T, B, H, np.float64, zoneout=0.5)
+    cache["keep"].fill(1)
+    answer = run(task, cache)
+    assert_array_equal(answer.h, np.broadcast_to(task.state[0], (T, H, B)))
+    assert_array_equal(answer.last, task.state)
+    assert_allclose(answer.dstate0[0], task.dstate[0] + task.dh.sum(axis=0), rtol=0, atol=1e-14)
+    assert_array_equal(answer.dstate0[1:], task.dstate[1:])
+    assert not any(array.any() for array in (answer.dx, *answer.grads.values()))
 
 
 @pytest.mark.parametrize("B", [1, 3])

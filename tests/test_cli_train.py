@@ -304,6 +304,54 @@ def test_without_a_budget_the_default_is_told(work: Path) -> None:
     assert f"budget: {first['steps']:,} steps of {first['batch_size'] * first['seq_len']:,} char" in finish(process).err
 
 
+def test_patience_ends_a_run_early_and_says_so(work: Path) -> None:
+    Path("b.txt").write_text("abcdefg\n" * 60 + "gfedcba\n" * 60)  # the surer of the order, the worse the surprise
+    settings = ("--val-fraction", 0.5, "--seq-len", 8, "--eval-every", 2, "--lr", 0.02)
+    line = ("train", "b.txt", *NETWORK, *settings, "--steps", 200, "--patience", 3, "--resume")
+    first = ok(*line)
+    early = CheckpointStore(Path("checkpoints/b.npz")).load()
+    assert early.best
+    assert early.step == early.best.step + 6 < 200
+    told = f"done: step {early.step}, since 3 validations brought no new best (--patience); held out "
+    assert told in first.err
+    before = Path("checkpoints/b.npz").read_bytes()
+    again = ok(*line)
+    assert (again.text, again.err.count(told)) == ("checkpoints/b.npz\n", 1)
+    assert Path("checkpoints/b.npz").read_bytes() == before
+    more = ok(*line, "--patience", 4, "--json")
+    assert more.events("step")[0]["step"] == early.step + 1
+
+
+def test_patience_without_held_out_text_is_refused(work: Path) -> None:
+    refused(
+        charrnn("train", "a.txt", *SHORT, "--patience", 3, "--val-fraction", 0), 2, "--patience 3", "--val-fraction"
+    )
+
+
+# ---- dropout and zoneout ----
+
+
+@pytest.mark.parametrize("name", ["dropout", "variational-dropout", "zoneout"])
+def test_a_run_with_noise_is_exact_and_keeps_its_rate(name: str, work: Path) -> None:
+    line = ("train", "a.txt", *NETWORK, "--steps", 60, f"--{name}", 0.25, "-q", "--json", "--resume")
+    assert started(ok(*line, "-m", "whole"))[name.replace("-", "_")] == 0.25
+    process = start(*line, "-m", "parts", "--save-every", 1)
+    read_until(process, "step", 25)
+    process.kill()
+    assert finish(process).code == -signal.SIGKILL
+    ok(*line, "-m", "parts")
+    whole, parts = (Path(f"checkpoints/{model}.npz").read_bytes() for model in ("whole", "parts"))
+    assert whole == parts
+    refused(charrnn(*line, "-m", "whole", f"--{name}", 0.5), 1, f"--{name} was 0.25, not 0.5")
+    for command in (("sample", "-n", 20, "--seed", 1), ("eval", "a.txt")):
+        assert ok(*command, "-m", "whole", "-q").out == ok(*command, "-m", "whole", "-q").out
+
+
+def test_the_two_kinds_of_dropout_are_refused_together(work: Path) -> None:
+    both = ("--dropout", 0.1, "--variational-dropout", 0.1)
+    refused(charrnn("train", "a.txt", *SHORT, *both), 2, "--dropout and --variational-dropout", "one of them")
+
+
 # ---- when it fails ----
 
 

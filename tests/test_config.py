@@ -31,9 +31,12 @@ BOUNDS: list[tuple[type, str, str, list[Any], list[Any]]] = [
     (ModelConfig, "hidden_size", "--hidden-size", [1, 16384], [0, -1, 16385]),
     (ModelConfig, "num_layers", "--num-layers", [1, 12], [0, -1, 13]),
     (ModelConfig, "embed_size", "--embed-size", [1, 16384], [0, -1, 16385]),
+    (ModelConfig, "zoneout", "--zoneout", [0.0, 0.999], [-0.1, 1.0, 2.0]),
     (TrainConfig, "steps", "--steps", [1, HUGE - 1], [0, -1, HUGE]),
     (TrainConfig, "batch_size", "--batch-size", [1, 65536], [0, -1, 65537]),
     (TrainConfig, "seq_len", "--seq-len", [1, 65536], [0, -1, 65537]),
+    (TrainConfig, "dropout", "--dropout", [0.0, 0.999], [-0.1, 1.0, 2.0]),
+    (TrainConfig, "variational_dropout", "--variational-dropout", [0.0, 0.999], [-0.1, 1.0, 2.0]),
     (TrainConfig, "optimizer", "--optimizer", list(OPTIMIZER_NAMES), ["", "Adam", "lion"]),
     (TrainConfig, "lr", "--lr", [1e-300, 1e300], [0.0, -1e-3]),
     (TrainConfig, "schedule", "--schedule", list(SCHEDULE_NAMES), ["", "step"]),
@@ -41,6 +44,7 @@ BOUNDS: list[tuple[type, str, str, list[Any], list[Any]]] = [
     (TrainConfig, "weight_decay", "--weight-decay", [0.0, 1e300], [-1e-9]),
     (TrainConfig, "grad_clip", "--grad-clip", [1e-300, 1e300], [0.0, -1.0]),
     (TrainConfig, "eval_every", "--eval-every", [1, HUGE - 1], [0, -1, HUGE]),
+    (TrainConfig, "patience", "--patience", [0, HUGE - 1], [-1, HUGE]),
     (TrainConfig, "val_fraction", "--val-fraction", [0.0, 0.999], [-0.1, 1.0, 2.0]),
     (TrainConfig, "seed", "--seed", [0, 2**63 - 1], [-1, 2**63]),
     (TrainConfig, "min_count", "--min-count", [1, HUGE - 1], [0, -1, HUGE]),
@@ -60,12 +64,15 @@ def test_the_defaults() -> None:
         "hidden_size": 256,
         "num_layers": 2,
         "embed_size": 64,
+        "zoneout": 0.0,
     }
     assert asdict(TrainConfig(100, "100 steps")) == {
         "steps": 100,
         "budget": "100 steps",
         "batch_size": 32,
         "seq_len": 64,
+        "dropout": 0.0,
+        "variational_dropout": 0.0,
         "optimizer": "adamw",
         "lr": 4e-3,
         "schedule": "cosine",
@@ -73,6 +80,7 @@ def test_the_defaults() -> None:
         "weight_decay": 0.2,
         "grad_clip": 1.0,
         "eval_every": 200,
+        "patience": 0,
         "val_fraction": 0.1,
         "seed": 0,
         "encoding": "utf-8",
@@ -93,6 +101,16 @@ def test_every_value_has_its_bounds(record: type, field: str, option: str, good:
 def test_no_value_is_without_bounds() -> None:
     bounded = [(record, field) for record, field, *_ in BOUNDS]
     assert bounded == [(kind, field.name) for kind in REQUIRED for field in fields(kind) if field.name not in FREE]
+
+
+def test_the_two_kinds_of_dropout_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="--dropout and --variational-dropout: give one of them"):
+        TrainConfig(100, "100 steps", dropout=0.1, variational_dropout=0.1)
+
+
+def test_patience_needs_validations() -> None:
+    with pytest.raises(UsageError, match=r"--patience 3: needs held-out text: .* --val-fraction"):
+        TrainConfig(100, "100 steps", patience=3, val_fraction=0)
 
 
 def test_a_configuration_stays_as_it_is() -> None:

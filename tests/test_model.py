@@ -5,14 +5,32 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from charrnn.cells import CELLS
-from charrnn.cells.cell import Params, State
+from charrnn.cells.cell import Cache, Params, State, layer_forward
 from charrnn.config import ModelConfig
-from charrnn.model import initial_parameters, parameter_shapes, size_of, views
+from charrnn.model import initial_parameters, parameter_shapes, scope, size_of, views
 from charrnn.ops import cross_entropy_backward, cross_entropy_forward
 from tests.helpers.gradcheck import check_gradients
 from tests.helpers.naive import Pass, Problem, library_pass, naive_pass, network, problem, zero_gradients
 
 everywhere = pytest.mark.parametrize(("recurrence", "num_layers"), [(r, n) for r in CELLS for n in (1, 2, 3)])
+
+
+NOISES = {  # rows of masks in the cache, rate of dropout, rate of zoneout
+    "dropout": (5, 0.5, 0.0),
+    "variational": (1, 0.5, 0.0),
+    "zoneout": (0, 0.0, 0.4),
+    "dropout and zoneout": (5, 0.3, 0.3),
+}
+
+
+def noisy(recurrence: str, num_layers: int, noise: str) -> tuple[Problem, Cache]:
+    """Return a task and a cache with masks drawn, which every pass over it uses."""
+    masks, dropout, zoneout = NOISES[noise]
+    task = problem(recurrence, num_layers, zoneout=zoneout)
+    T, B = task.x.shape
+    cache = task.model.cache(T, B, masks)
+    task.model.draw_masks(cache, dropout, np.random.default_rng(11))
+    return task, cache
 
 
 def arrays(state: State) -> Params:
@@ -48,6 +66,81 @@ def test_every_gradient_agrees_with_finite_differences(recurrence: str, num_laye
         return loss + float(sum(np.vdot(after[name], part) for name, part in arrays(state).items()))
 
     check_gradients(loss, task.model.params | arrays(task.state), result.grads | arrays(result.dstate0))
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("recurrence", CELLS)
+def test_every_gradient_under_fixed_masks_agrees_with_finite_differences(
+    recurrence: str, num_layers: int, noise: str
+) -> None:
+    task, cache = noisy(recurrence, num_layers, noise)
+    after, result = arrays(task.dstate), library_pass(task, cache)
+
+    def loss() -> float:
+        loss, _, state, *_ = library_pass(task, cache)
+        return loss + float(sum(np.vdot(after[name], part) for name, part in arrays(state).items()))
+
+    check_gradients(loss, task.model.params | arrays(task.state), result.grads | arrays(result.dstate0))
+
+
+@pytest.mark.parametrize("noise", ["dropout", "variational"])
+@pytest.mark.parametrize("recurrence", CELLS)
+def test_dropout_is_between_layers_and_before_the_head_and_never_in_the_recurrence(recurrence: str, noise: str) -> None:
+    task, cache = noisy(recurrence, 2, noise)
+    params, clean = task.model.params, task.model.cache(*task.x.shape)
+    logits, _ = task.model.forward(task.x, task.state, cache)
+    task.model.forward(task.x, task.state, clean)
+    assert np.array_equal(cache["layers.0.h"], clean["layers.0.h"])  # nor between the embedding and the first layer
+    x = cache["layers.0.mask"] * cache["layers.0.h"][1:]
+    layer = task.model.cell, scope(params, "layers.1."), x, task.state[1], scope(clean, "layers.1.")
+    h, _ = layer_forward(*layer)  # by itself, a layer has no masks
+    assert np.array_equal(cache["layers.1.h"][1:], h)
+    expected = params["head.W_hy"] @ (cache["layers.1.mask"] * h) + params["head.b_y"][:, None]
+    assert_allclose(logits, expected, rtol=0, atol=1e-14)
+    assert len({cache[f"layers.{l}.mask"].tobytes() for l in (0, 1)}) == 2
+
+
+def test_a_mask_is_drawn_anew_for_every_step_and_stream_or_once_a_window() -> None:
+    model, rng = network("rnn_tanh", hidden_size=32), np.random.default_rng(0)
+    fresh, single = model.cache(5, 3, masks=5), model.cache(5, 3, masks=1)
+    for cache in (fresh, single):
+        model.draw_masks(cache, 0.5, rng)
+    masks = fresh["layers.0.mask"].transpose(0, 2, 1).reshape(15, 32)
+    assert len({mask.tobytes() for mask in masks}) == 15
+    assert single["layers.0.mask"].shape == (1, 32, 3)
+    assert len({mask.tobytes() for mask in single["layers.0.mask"][0].T}) == 3
+    before = fresh["layers.0.mask"].copy()
+    model.draw_masks(fresh, 0.5, rng)
+    assert not np.array_equal(fresh["layers.0.mask"], before)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("recurrence", CELLS)
+def test_a_short_window_under_masks_is_the_beginning_of_a_long_one(recurrence: str, noise: str) -> None:
+    task, cache = noisy(recurrence, 2, noise)
+    whole = library_pass(task, cache).logits
+    short = task._replace(x=task.x[:2], y=task.y[:2])
+    assert np.array_equal(library_pass(short, cache).logits, whole[:2])
+
+
+@everywhere
+def test_without_rates_there_are_no_masks_and_nothing_is_drawn(recurrence: str, num_layers: int) -> None:
+    task, rng = problem(recurrence, num_layers), np.random.default_rng(0)
+    cache, before = task.model.cache(*task.x.shape), rng.bit_generator.state
+    assert not [name for name in cache if name.endswith(("mask", "dropped", "keep"))]
+    task.model.draw_masks(cache, 0.0, rng)
+    assert rng.bit_generator.state == before
+    assert_close(library_pass(task, cache), library_pass(task), 0)
+
+
+@everywhere
+def test_masks_that_drop_and_keep_nothing_change_not_a_bit(recurrence: str, num_layers: int) -> None:
+    task, cache = noisy(recurrence, num_layers, "dropout and zoneout")
+    for name, array in cache.items():
+        if name.endswith(("mask", "keep")):
+            array.fill(name.endswith("mask"))
+    assert_close(library_pass(task, cache), library_pass(problem(recurrence, num_layers)), 0)
 
 
 @everywhere

@@ -10,9 +10,13 @@ from numpy.testing import assert_allclose
 
 from charrnn.ops import (
     Array,
+    bernoulli,
     columns,
     cross_entropy_backward,
     cross_entropy_forward,
+    draw_dropout,
+    dropout_backward,
+    dropout_forward,
     embedding_backward,
     embedding_forward,
     linear_backward,
@@ -24,6 +28,7 @@ T, B, D, E, V = 5, 3, 6, 4, 7
 RNG = np.random.default_rng(0)
 IDS = RNG.integers(0, V - 1, (T, B))  # V - 1 does not occur, and 15 ids of 6 repeat
 TARGETS = np.where(RNG.random((T, B)) < 0.3, -1, RNG.integers(0, V, (T, B)))
+MASKS = np.array([0, 2.0])[RNG.integers(0, 2, (T, E, B))]
 WEIGHTS = RNG.standard_normal((T, E, B))  # of the outputs in the loss: the gradient that comes in
 
 exact = settings(deadline=None, max_examples=50, derandomize=True)
@@ -59,6 +64,14 @@ def embedding_gradients(a: Tensors, grads: Tensors) -> Tensors:
     return {}
 
 
+def dropout_loss(a: Tensors) -> float:
+    return float(np.vdot(WEIGHTS, dropout_forward(a["x"], MASKS, np.empty((T, E, B)))))
+
+
+def dropout_gradients(a: Tensors, grads: Tensors) -> Tensors:
+    return {"x": dropout_backward(WEIGHTS.copy(), MASKS)}
+
+
 def cross_entropy_loss(a: Tensors) -> float:
     return float(cross_entropy_forward(a["logits"].copy(), TARGETS).sum()) / 4
 
@@ -72,6 +85,7 @@ def cross_entropy_gradients(a: Tensors, grads: Tensors) -> Tensors:
 PAIRS = {
     "linear": Pair({"W": (E, D), "b": (E,), "x": (T, D, B)}, ("W", "b"), linear_loss, linear_gradients),
     "embedding": Pair({"W": (V, E)}, ("W",), embedding_loss, embedding_gradients),
+    "dropout": Pair({"x": (T, E, B)}, (), dropout_loss, dropout_gradients),
     "cross_entropy": Pair({"logits": (T, V, B)}, (), cross_entropy_loss, cross_entropy_gradients),
 }
 
@@ -117,6 +131,21 @@ def test_every_column_of_an_embeddings_gradient_reaches_its_row(T: int, B: int, 
         expected[x[t, s]] += dy[t, :, s]
     embedding_backward(dy, x, dW)
     assert_allclose(dW, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_a_mask_drops_the_rate_and_scales_the_rest_so_that_the_mean_stays(
+    rate: float, dtype: type[np.floating]
+) -> None:
+    mask, drawn = np.empty((100, 100, 10), dtype), np.empty((100, 100, 10), dtype)
+    draw_dropout(np.random.default_rng(0), rate, mask)
+    bernoulli(np.random.default_rng(0), 1 - rate, drawn)
+    assert set(np.unique(mask)) == {0, dtype(1 / (1 - rate))}
+    assert set(np.unique(drawn)) == {0, 1}
+    assert np.array_equal(mask > 0, drawn > 0)
+    assert abs(float(np.mean(drawn)) - (1 - rate)) < 5 * math.sqrt(rate * (1 - rate) / mask.size)
+    assert abs(float(np.mean(mask)) - 1) < 5 * math.sqrt(rate / (1 - rate) / mask.size)
 
 
 @exact

@@ -81,6 +81,7 @@ def test_its_budget_and_some_settings_may_change(checkpoint: Checkpoint, corpus:
         "weight_decay": 0.25,
         "grad_clip": 3.0,
         "eval_every": 5,
+        "patience": 2,
     }
     assert given.keys() == set(CHANGEABLE)
     longer = amended(checkpoint, corpus, given, Budget("epochs", 4))
@@ -157,6 +158,18 @@ def test_time_is_given_to_the_steps_that_are_still_to_do(
         report for report in train(checkpoint, corpus.ids) if report.step == 7
     )  # one epoch, so the windows are the same
     assert fit_to_time(checkpoint, corpus.ids, Budget("seconds", 25), used=0.0).steps == 7 + fresh.steps
+
+
+def test_a_run_without_patience_left_is_measured_too(
+    checkpoint: Checkpoint, corpus: Corpus, clock: SimpleNamespace
+) -> None:
+    for _ in train(checkpoint, corpus.ids):
+        pass
+    checkpoint.train = replace(checkpoint.train, patience=1)
+    assert checkpoint.best
+    checkpoint.best = replace(checkpoint.best, step=1)
+    assert list(train(checkpoint, corpus.ids)) == []
+    assert fit_to_time(checkpoint, corpus.ids, Budget("seconds", 25), used=0.0).steps > 16
 
 
 @pytest.mark.usefixtures("clock")

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from charrnn.cells import CELLS
+from charrnn.cells.cell import Cache
 from charrnn.checkpoint import Checkpoint, CheckpointStore
 from charrnn.checkpoint.format import from_file, to_bytes
+from charrnn.config import Stream
 from charrnn.corpus import Corpus, split
 from charrnn.errors import CheckpointError, DivergedError, TextError
 from charrnn.evaluate import WINDOW, score_ids
-from charrnn.model import parameter_shapes, views
+from charrnn.model import CharRNN, parameter_shapes, views
 from charrnn.ops import Array
 from charrnn.optim import OPTIMIZERS, Slots
 from charrnn.sampling import generate, sample_rng
@@ -52,13 +54,25 @@ def under_way(report: Report) -> bool:
     return isinstance(report, EvalReport) and report.loss is None
 
 
+NOISES: list[dict[str, Any]] = [{"dropout": 0.3}, {"variational_dropout": 0.3}, {"zoneout": 0.3}]
+noisily = pytest.mark.parametrize("noise", NOISES, ids=str)
+
+
+def noisy(corpus: Corpus, noise: dict[str, Any], model: dict[str, Any], **settings: Any) -> Checkpoint:
+    """A run with dropout or zoneout, each where it belongs."""
+    network = {name: rate for name, rate in noise.items() if name == "zoneout"}
+    return run(corpus, model | network, **settings | {n: rate for n, rate in noise.items() if n not in network})
+
+
 # ---- stopping, looking and saving change nothing ----
 
 
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(("layers", "noise"), [(1, {}), (2, {}), *((2, noise) for noise in NOISES)], ids=str)
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_run_stopped_at_any_report_goes_on_as_if_it_had_not_been(cell: str, layers: int, corpus: Corpus) -> None:
-    checkpoint = run(corpus, {"num_layers": layers, **cell_settings(cell)})
+def test_a_run_stopped_at_any_report_goes_on_as_if_it_had_not_been(
+    cell: str, layers: int, noise: dict[str, Any], corpus: Corpus
+) -> None:
+    checkpoint = noisy(corpus, noise, {"num_layers": layers, **cell_settings(cell)})
     files, reports = [to_bytes(checkpoint)], []
     for report in train(checkpoint, corpus.ids):
         reports.append(report)
@@ -96,13 +110,16 @@ def test_a_copy_trains_as_its_original_does(corpus: Corpus) -> None:
     assert finished(copy.deepcopy(original), corpus) == finished(original, corpus)
 
 
-def test_scoring_sampling_and_saving_on_the_way_change_nothing(corpus: Corpus, tmp_path: Path) -> None:
-    disturbed = run(corpus)
+@pytest.mark.parametrize("noise", [{}, *NOISES], ids=str)
+def test_scoring_sampling_and_saving_on_the_way_change_nothing(
+    noise: dict[str, Any], corpus: Corpus, tmp_path: Path
+) -> None:
+    disturbed = noisy(corpus, noise, {})
     for report in train(disturbed, corpus.ids):
         score_ids(disturbed.model, [corpus.ids], corpus.vocab.start_id)
         list(islice(generate(disturbed.best_model, corpus.ids[:3], sample_rng(report.step, 0), 1.0), 5))
         CheckpointStore(tmp_path / "m.npz").save(disturbed)
-    assert to_bytes(disturbed) == finished(run(corpus), corpus)
+    assert to_bytes(disturbed) == finished(noisy(corpus, noise, {}), corpus)
 
 
 def test_one_seed_is_one_run_and_another_seed_another(corpus: Corpus) -> None:
@@ -118,7 +135,62 @@ def test_a_run_that_is_done_reports_nothing_more(corpus: Corpus) -> None:
     assert to_bytes(checkpoint) == done
 
 
+# ---- dropout and zoneout ----
+
+
+@noisily
+def test_masks_follow_from_seed_and_step_and_change_what_is_learnt(
+    noise: dict[str, Any], corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[bytes] = []
+    begun: list[Any] = []
+    draw_masks = CharRNN.draw_masks
+
+    def recorded(model: CharRNN, cache: Cache, dropout: float, rng: np.random.Generator) -> None:
+        begun.append(rng.bit_generator.state)
+        draw_masks(model, cache, dropout, rng)
+        drawn.append(cache["layers.0.keep" if "zoneout" in noise else "layers.0.mask"].tobytes())
+
+    monkeypatch.setattr(CharRNN, "draw_masks", recorded)
+    without = finished(run(corpus), corpus)
+    assert not drawn
+    one, same, other = (finished(noisy(corpus, noise, {}, seed=seed), corpus) for seed in (0, 0, 1))
+    assert one == same
+    purposes = [np.random.default_rng([0, step, Stream.DROPOUT]) for step in range(16)]
+    assert begun[:16] == [rng.bit_generator.state for rng in purposes]
+    assert drawn[:16] == drawn[16:32]
+    assert len({*drawn[:16], *drawn[32:]}) == 32
+    assert not np.array_equal(array_of(one, "last"), array_of(without, "last"))
+    assert one != other
+
+
+@noisily
+def test_a_rate_of_zero_is_none(noise: dict[str, Any], corpus: Corpus) -> None:
+    assert finished(noisy(corpus, dict.fromkeys(noise, 0), {}), corpus) == finished(run(corpus), corpus)
+
+
+@noisily
+def test_scores_are_without_noise(noise: dict[str, Any], corpus: Corpus) -> None:
+    checkpoint = noisy(corpus, noise, {"num_layers": 2})
+    held_out = split(corpus.ids, HELD_OUT)[1]
+    fresh = score_ids(checkpoint.model, [held_out], corpus.vocab.start_id)
+    assert fresh == score_ids(checkpoint.model, [held_out], corpus.vocab.start_id)
+    if "zoneout" not in noise:
+        assert fresh == score_ids(run(corpus, {"num_layers": 2}).model, [held_out], corpus.vocab.start_id)
+
+
 # ---- what is learnt ----
+
+
+@noisily
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_periodic_text_is_learnt_through_noise(cell: str, noise: dict[str, Any]) -> None:
+    model, light = {"hidden_size": 24, **cell_settings(cell)}, dict.fromkeys(noise, 0.1)
+    settings = {"steps": 250, "eval_every": 50, "lr": 0.02, "val_fraction": 0.1}
+    checkpoint = noisy(corpus_of("abcabd\n" * 60), light, model, **settings)
+    finished(checkpoint, corpus_of("abcabd\n" * 60))
+    assert checkpoint.best
+    assert checkpoint.best.nats < 0.05
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -204,6 +276,43 @@ def test_the_best_weights_are_those_of_the_lowest_held_out_loss() -> None:
     held_out = split(corpus.ids, 0.6)[1]
     assert score_ids(checkpoint.best_model, [held_out], corpus.vocab.start_id).nats_per_char == nats
     assert score_ids(checkpoint.model, [held_out], corpus.vocab.start_id).nats_per_char > nats
+
+
+@pytest.fixture(scope="module")
+def surprising() -> Corpus:
+    """What is held out begins as what is learnt and goes on otherwise: the best comes early."""
+    return corpus_of("abcdefg\n" * 30 + random_text(160))
+
+
+def patient(corpus: Corpus, patience: int) -> Checkpoint:
+    settings: dict[str, Any] = {"steps": 60, "lr": 0.02, "val_fraction": 0.6, "eval_every": 3}
+    return tiny_run(corpus, {"hidden_size": 9}, **settings, patience=patience)
+
+
+@pytest.mark.parametrize("patience", [1, 2, 5])
+def test_patience_ends_a_run_after_so_many_validations_without_a_new_best(patience: int, surprising: Corpus) -> None:
+    whole, checkpoint = patient(surprising, 0), patient(surprising, patience)
+    finished(whole, surprising)
+    reports = list(train(checkpoint, surprising.ids))
+    nats = [nats for _, _, nats in whole.history]
+    done = next(n for n in range(1, 20) if n - 1 - np.argmin(nats[:n]) == patience)
+    assert len(nats) == 20
+    assert checkpoint.history == whole.history[:done]
+    assert checkpoint.step == 3 * done
+    assert isinstance(reports[-1], EvalReport)
+    assert checkpoint.best
+    assert checkpoint.best.nats == min(nats[:done])
+    assert checkpoint.best.step == 3 * (done - patience)
+
+
+def test_a_run_ended_by_patience_is_done_until_it_is_given_more(surprising: Corpus) -> None:
+    ended = from_file(io.BytesIO(finished(patient(surprising, 2), surprising)))
+    for longer in (ended.train, replace(ended.train, steps=90)):
+        assert list(train(replace(ended, train=longer), surprising.ids)) == []
+    for patience in (4, 0):
+        resumed = copy.deepcopy(ended)
+        resumed.train = replace(ended.train, patience=patience)
+        assert finished(resumed, surprising) == finished(patient(surprising, patience), surprising)
 
 
 def test_without_held_out_text_there_is_no_validation(corpus: Corpus) -> None:

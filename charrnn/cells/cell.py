@@ -20,7 +20,11 @@ Cache = dict[str, Array]  # what backward needs, allocated once for T steps of B
 
 
 class Cell(NamedTuple):
-    """A recurrence over T steps. Shapes: a, da (T, G·H, B); h, dh (T, H, B); each part of a state (H, B)."""
+    """A recurrence over T steps. Shapes: a, da (T, G·H, B); h, dh (T, H, B); each part of a state (H, B).
+
+    Where the layer has zoneout, its cache holds `keep` (T, S, H, B) for the S parts of the state, and every step ends
+    with zoneout_forward. Backward holds for keep of 0 and 1, as training draws it.
+    """
 
     gates: int  # G
     state: tuple[str, ...]  # ("h",), or ("h", "c")
@@ -38,9 +42,13 @@ def layer_shapes(cell: Cell, D: int, H: int) -> Shapes:
     return {"W_xh": (cell.gates * H, D), **cell.shapes(H), "b_h": (cell.gates * H,)}
 
 
-def layer_cache(cell: Cell, T: int, B: int, H: int, dtype: DTypeLike) -> Cache:
-    """Allocate a layer's workspace for windows of up to T steps of B streams."""
-    return {"a": np.empty((T, cell.gates * H, B), dtype), **cell.cache(T, B, H, dtype)}
+def layer_cache(cell: Cell, T: int, B: int, H: int, dtype: DTypeLike, zoneout: float = 0) -> Cache:
+    """Allocate a layer's workspace for windows of up to T steps of B streams.
+
+    With zoneout, `keep` is its expectation, as at test time; training draws other numbers over it.
+    """
+    keep = {"keep": np.full((T, len(cell.state), H, B), zoneout, dtype)} if zoneout else {}
+    return {"a": np.empty((T, cell.gates * H, B), dtype), **cell.cache(T, B, H, dtype), **keep}
 
 
 def layer_forward(cell: Cell, params: Params, x: Array, state: LayerState, cache: Cache) -> tuple[Array, LayerState]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes
-from charrnn.ops import Array, columns, squash
+from charrnn.ops import Array, columns, rejoin, squash, zoneout_backward, zoneout_forward
 
 
 def shapes(H: int) -> Shapes:
@@ -44,7 +44,7 @@ def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[
     """Run the recurrence over the input's part a (T, 3H, B); return h (T, H, B) and the last state."""
     T, W_hh, b_n = len(a), params["W_hh"], params["b_n"][:, None]
     H = len(b_n)
-    h, v = cache["h"], cache["step"]
+    h, v, keep = cache["h"], cache["step"], cache.get("keep")
     (h[0],) = state
     for t in range(T):
         rz, n, u = cache["gates"][t, : 2 * H], cache["gates"][t, 2 * H :], cache["u"][t]
@@ -58,13 +58,14 @@ def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[
         np.subtract(h[t], n, out=h[t + 1])
         h[t + 1] *= rz[H:]
         h[t + 1] += n
+        zoneout_forward(keep, t, h)
     return h[1 : T + 1], (h[T].copy(),)
 
 
 def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads: Params) -> tuple[Array, LayerState]:
     """Go back through the recurrence; add to dW_hh and db_n, return da (T, 3H, B) and the initial state's gradient."""
     T, H = dh.shape[:2]
-    h, da, dv = cache["h"], cache["da"][:T], cache["dv"][:T]
+    h, da, dv, keep = cache["h"], cache["da"][:T], cache["dv"][:T], cache.get("keep")
     W_hh_T = np.ascontiguousarray(params["W_hh"].T)
     dh_next, back, slope = dstate[0].copy(), cache["step"][:H], cache["step"][H:]  # (H, B), (H, B), (2H, B)
     for t in reversed(range(T)):
@@ -76,6 +77,7 @@ def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads:
         )
         drz, da_n, du = dv[t, : 2 * H], da[t, 2 * H :], dv[t, 2 * H :]
         dh_next += dh[t]
+        past = zoneout_backward(keep, t, dh_next)
         np.subtract(h[t], n, out=drz[H:])
         drz[H:] *= dh_next
         dh_z = np.multiply(dh_next, z, out=back)
@@ -90,6 +92,7 @@ def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads:
         np.multiply(da_n, rz[:H], out=du)
         np.matmul(W_hh_T, dv[t], out=dh_next)
         dh_next += dh_z
+        rejoin(past, dh_next)
     da[:, : 2 * H] = dv[:, : 2 * H]
     grads["W_hh"] += columns(dv) @ columns(h[:T]).T
     grads["b_n"] += dv[:, 2 * H :].sum(axis=(0, 2))

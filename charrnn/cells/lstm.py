@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes
-from charrnn.ops import Array, columns, squash
+from charrnn.ops import Array, columns, rejoin, squash, zoneout_backward, zoneout_forward
 
 
 def shapes(H: int) -> Shapes:
@@ -46,7 +46,7 @@ def cache(T: int, B: int, H: int, dtype: DTypeLike) -> Cache:
 def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[Array, LayerState]:
     """Run the recurrence over the input's part a (T, 4H, B); return h (T, H, B) and the last state."""
     T, W_hh, H = len(a), params["W_hh"], params["W_hh"].shape[1]
-    h, c = cache["h"], cache["c"]
+    h, c, keep = cache["h"], cache["c"], cache.get("keep")
     h[0], c[0] = state
     for t in range(T):
         gates, tanh_c = cache["gates"][t], cache["tanh_c"][t]
@@ -59,13 +59,14 @@ def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[
         c[t + 1] += tanh_c
         np.tanh(c[t + 1], out=tanh_c)
         np.multiply(o, tanh_c, out=h[t + 1])
+        zoneout_forward(keep, t, h, c)
     return h[1 : T + 1], (h[T].copy(), c[T].copy())
 
 
 def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads: Params) -> tuple[Array, LayerState]:
     """Go back through the recurrence; add to dW_hh, return da (T, 4H, B) and the initial state's gradient."""
     T, H = dh.shape[:2]
-    h, c, da = cache["h"], cache["c"], cache["da"][:T]
+    h, c, da, keep = cache["h"], cache["c"], cache["da"][:T], cache.get("keep")
     W_hh_T = np.ascontiguousarray(params["W_hh"].T)
     dh_next, dc_next = (part.copy() for part in dstate)
     slope = cache["step"]
@@ -74,6 +75,7 @@ def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads:
         i, f, o, g = gates.reshape(4, H, -1)
         da_i, da_f, da_o, da_g = da[t].reshape(4, H, -1)
         dh_next += dh[t]
+        past = zoneout_backward(keep, t, dh_next, dc_next)
         np.multiply(tanh_c, dh_next, out=da_o)
         np.multiply(tanh_c, tanh_c, out=da_g)
         np.subtract(1, da_g, out=da_g)
@@ -89,6 +91,7 @@ def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads:
         da[t] *= slope
         np.matmul(W_hh_T, da[t], out=dh_next)
         dc_next *= f
+        rejoin(past, dh_next, dc_next)
     grads["W_hh"] += columns(da) @ columns(h[:T]).T
     return da, (dh_next, dc_next)
 

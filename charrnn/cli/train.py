@@ -66,6 +66,23 @@ def train(
     embed_size: Annotated[
         int | None, option("--embed-size", metavar="N", text="Numbers a symbol.", default=ModelConfig.embed_size)
     ] = None,
+    dropout: Annotated[
+        float | None,
+        option("--dropout", metavar="P", text="Share of layers' outputs to drop.", default=TrainConfig.dropout),
+    ] = None,
+    variational_dropout: Annotated[
+        float | None,
+        option(
+            "--variational-dropout",
+            metavar="P",
+            text="The same, one mask a window.",
+            default=TrainConfig.variational_dropout,
+        ),
+    ] = None,
+    zoneout: Annotated[
+        float | None,
+        option("--zoneout", metavar="P", text="Share of units that stay as they were.", default=ModelConfig.zoneout),
+    ] = None,
     seq_len: Annotated[
         int | None, option("--seq-len", metavar="N", text="Characters a window.", default=TrainConfig.seq_len)
     ] = None,
@@ -118,6 +135,15 @@ def train(
     ] = None,
     eval_every: Annotated[
         int | None, option("--eval-every", metavar="N", text="Steps between validations; ten or fewer a run.")
+    ] = None,
+    patience: Annotated[
+        int | None,
+        option(
+            "--patience",
+            metavar="N",
+            text="Stop after N validations without a new best; 0: never.",
+            default=TrainConfig.patience,
+        ),
     ] = None,
     save_every: Annotated[
         str, option("--save-every", metavar="N|TIME", text="Steps (200) or time (30s).", default="30s")

@@ -115,15 +115,16 @@ class Watch:
     def done(self) -> None:
         """Tell how it ended."""
         from charrnn.evaluate import bits
+        from charrnn.train import out_of_patience
 
         best, step = self.checkpoint.best, self.checkpoint.step
         seconds = time.perf_counter() - self.begun
+        told = f"done: step {step:,}"
+        if step < self.checkpoint.train.steps and out_of_patience(self.checkpoint):
+            told += f", since {self.checkpoint.train.patience} validations brought no new best (--patience)"
         if best:
-            self.note(
-                f"done: step {step:,}; held out {bits(best.nats):.3f} bits a character at step {best.step:,}, the best"
-            )
-        else:
-            self.note(f"done: step {step:,}")
+            told += f"; held out {bits(best.nats):.3f} bits a character at step {best.step:,}, the best"
+        self.note(told)
         self.note(f"write more of it: charrnn sample -m {self.name}")
         loss = {
             "val_nats_per_char": best.nats if best else None,

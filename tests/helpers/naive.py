@@ -6,7 +6,7 @@ Each cell of the library has a twin here. `naive_pass` and `library_pass` answer
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -157,10 +157,10 @@ class Pass(NamedTuple):
     dstate0: State
 
 
-def network(recurrence: str, num_layers: int = 1, dtype: DTypeLike = np.float64) -> CharRNN:
+def network(recurrence: str, num_layers: int = 1, dtype: DTypeLike = np.float64, **config: Any) -> CharRNN:
     """Make a small network of an entry of CELLS."""
     cell, _, activation = recurrence.partition("_")
-    return tiny_model(dtype=dtype, cell=cell, activation=activation or "tanh", num_layers=num_layers)
+    return tiny_model(dtype=dtype, cell=cell, activation=activation or "tanh", num_layers=num_layers, **config)
 
 
 def random_state(model: CharRNN, B: int, rng: np.random.Generator) -> State:
@@ -168,9 +168,9 @@ def random_state(model: CharRNN, B: int, rng: np.random.Generator) -> State:
     return [tuple(rng.standard_normal(part.shape) for part in layer) for layer in model.zero_state(B)]
 
 
-def problem(recurrence: str, num_layers: int = 1, T: int = 5, B: int = 3) -> Problem:
+def problem(recurrence: str, num_layers: int = 1, T: int = 5, B: int = 3, **config: Any) -> Problem:
     """Make a small task: random ids, one target missing, a state carried in and a gradient coming back."""
-    model, rng = network(recurrence, num_layers), np.random.default_rng(4)
+    model, rng = network(recurrence, num_layers, **config), np.random.default_rng(4)
     x, y = rng.integers(0, model.config.vocab_size, (2, T, B))
     y[-1, 0] = -1
     return Problem(model, x, y, random_state(model, B, rng), random_state(model, B, rng))
