@@ -108,12 +108,11 @@ class Compressor(Protocol):
         """Give out the rest."""
 
 
+# gzip looks back 32 kB only, bz2 has blocks of 900 kB, xz looks back 64 MB: twice LONGEST, of 4 bytes each
 COMPRESSORS: dict[str, Callable[[], Compressor]] = {
-    "gzip": lambda: zlib.compressobj(9, wbits=31),  # looks back 32 kB only
-    "bz2": lambda: bz2.BZ2Compressor(9),  # blocks of 900 kB
-    "xz": lambda: lzma.LZMACompressor(
-        preset=9 | lzma.PRESET_EXTREME
-    ),  # looks back 64 MB: twice LONGEST, of 4 bytes each
+    "gzip": lambda: zlib.compressobj(9, wbits=31),
+    "bz2": lambda: bz2.BZ2Compressor(9),
+    "xz": lambda: lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME),
 }
 
 
