@@ -23,15 +23,8 @@ from charrnn.evaluate import WINDOW, Score, score
 from charrnn.ops import Ids
 from charrnn.train import train
 
-CHANGEABLE = (
-    "lr",
-    "schedule",
-    "warmup",
-    "weight_decay",
-    "grad_clip",
-    "eval_every",
-    "patience",
-)  # what a run that goes on may change
+# what a run that goes on may change
+CHANGEABLE = ("lr", "schedule", "warmup", "weight_decay", "grad_clip", "eval_every", "patience")
 
 
 def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[ModelConfig, TrainConfig]:
