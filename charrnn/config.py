@@ -1,9 +1,9 @@
 """What a network and a training run are: two frozen, validated records, and the one home of every default."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 from charrnn.errors import UsageError
 
@@ -32,7 +32,8 @@ def require(holds: bool, option: str, value: object, needs: str) -> None:
 class ModelConfig:
     """The network: V symbols, an embedding of D, L layers of H units.
 
-    Zoneout is of the network, and not of its training like dropout, since at test time its expectation is computed.
+    Zoneout is of the network, and not of its training like dropout, since at test time its expectation is computed. So
+    is line_end, the id of the symbol at which the state begins anew: None where a text is one, without such an end.
     """
 
     vocab_size: int
@@ -42,6 +43,7 @@ class ModelConfig:
     num_layers: int = 2
     embed_size: int = 64
     zoneout: float = 0.0
+    line_end: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "zoneout", float(self.zoneout))
@@ -52,11 +54,24 @@ class ModelConfig:
         require(1 <= self.num_layers <= MAX_LAYERS, "--num-layers", self.num_layers, f"1 to {MAX_LAYERS}")
         require(1 <= self.embed_size <= 16384, "--embed-size", self.embed_size, "1 to 16384")
         require(0 <= self.zoneout < 1, "--zoneout", self.zoneout, "0 or more and below 1")
+        is_symbol = self.line_end is None or 0 <= self.line_end < self.vocab_size
+        require(is_symbol, "end of lines", self.line_end, "a symbol of the vocabulary")
+
+    @property
+    def lines(self) -> bool:
+        """Whether each line is a text of its own."""
+        return self.line_end is not None
 
     @property
     def recurrence(self) -> str:
         """The name of the recurrence in the table CELLS: the plain RNN has one for each activation."""
         return f"rnn_{self.activation}" if self.cell == "rnn" else self.cell
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What users choose of a network, by the names of its options."""
+        fields = {name: value for name, value in asdict(self).items() if name not in ("vocab_size", "line_end")}
+        return {**fields, "lines": self.lines}
 
 
 @dataclass(frozen=True)

@@ -272,17 +272,29 @@ def changed() -> TextError:
     return TextError("the text changed while it was read: start again when it is finished")
 
 
-def split(ids: Ids, val_fraction: float) -> tuple[Ids, Ids]:
-    """Cut a text in two: what to train on, and the last part, held out.
+def split(ids: Ids, val_fraction: float, line_end: int | None = None) -> tuple[Ids, Ids]:
+    """Cut a text in two: what to train on, and the last part, held out; with a line_end, before the next whole line.
 
     Raises TextError if a part would be empty, naming a fraction that works.
     """
     cut = int(len(ids) * (1 - val_fraction))
+    if line_end is not None and 0 < cut < len(ids):
+        cut = next_line(ids, cut, line_end)
     if cut < 1 or (val_fraction and cut == len(ids)):
+        nothing = "nothing" if line_end is None else "no whole line"
         raise TextError(
-            f"{len(ids)} characters leave nothing to train on or to hold out: use --val-fraction 0 or more text"
+            f"{len(ids)} characters leave {nothing} to train on or to hold out: use --val-fraction 0 or more text"
         )
     return ids[:cut], ids[cut:]
+
+
+def next_line(ids: Ids, at: int, line_end: int) -> int:
+    """Return where the first line begins that begins at a place above 0 or after it; with none the text's length."""
+    for begin in range(at - 1, len(ids), BLOCK):
+        ends = np.flatnonzero(ids[begin : begin + BLOCK] == line_end)
+        if len(ends):
+            return begin + int(ends[0]) + 1
+    return len(ids)
 
 
 class Streams:
@@ -290,6 +302,9 @@ class Streams:
 
     In an epoch every character is predicted once. Then each stream goes on with the next part, so that the state it
     carries belongs to the text before; only at the end of the text does it not.
+
+    A part may begin inside a line, so that parts are equally long and nothing is padded: in the first epoch the rest of
+    that line is read from an empty state, after the character before it; in later ones from its own beginning.
     """
 
     def __init__(self, ids: Ids, B: int, T: int, start_id: int) -> None:

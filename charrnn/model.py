@@ -2,7 +2,8 @@
 
     x_t  ->  embed.W  ->  layers.0  ->  …  ->  layers.L-1  ->  head  ->  logits_t        (V, B) at each step
 
-Dropout stands after every layer, on the way up alone, never on the way from step to step.
+Dropout stands after every layer, on the way up alone, never on the way from step to step. In a network of lines every
+layer's state is zero before it reads the symbol `line_end`, so that what it makes of a line depends on nothing else.
 
 A CharRNN holds configuration and parameters and nothing else: hidden state, activations and gradients are arguments,
 so scoring a text in the middle of training cannot disturb the training.
@@ -25,6 +26,7 @@ from charrnn.cells.cell import (
     layer_cache,
     layer_forward,
     layer_shapes,
+    outputs,
 )
 from charrnn.config import ModelConfig
 from charrnn.ops import (
@@ -128,7 +130,7 @@ class CharRNN:
         dropout: Cache = {"mask": np.ones((masks, H, B), dtype), "dropped": np.empty((T, H, B), dtype)} if masks else {}
         cache: Cache = {"embedded": np.empty((T, D, B), dtype), "logits": np.empty((T, V, B), dtype)}
         for l in range(self.config.num_layers):
-            layer = layer_cache(self.cell, T, B, H, dtype, self.config.zoneout)
+            layer = layer_cache(self.cell, T, B, H, dtype, self.config.zoneout, self.config.lines)
             cache |= {f"layers.{l}.{n}": a for n, a in layer.items()}
             cache |= {f"layers.{l}.{n}": a.copy() for n, a in dropout.items()}
         return cache
@@ -150,6 +152,8 @@ class CharRNN:
         for l, before in enumerate(state):
             name = f"layers.{l}."
             own = scope(cache, name)
+            if "alive" in own:
+                own["alive"][: len(x)] = x != self.config.line_end
             h, last = layer_forward(self.cell, scope(params, name), h, before, own)
             after.append(last)
             if "mask" in own:
@@ -165,7 +169,7 @@ class CharRNN:
         dstate = dstate or self.zero_state(B)
         inputs = [cache["embedded"][:T]]  # of each layer, and last of the head
         caches = [scope(cache, f"layers.{l}.") for l in range(self.config.num_layers)]
-        inputs += [own["dropped"][:T] if "mask" in own else own["h"][1 : T + 1] for own in caches]
+        inputs += [own["dropped"][:T] if "mask" in own else outputs(own, T) for own in caches]
         dh = linear_backward(dlogits, self.params["head.W_hy"], inputs[-1], grads["head.W_hy"], grads["head.b_y"])
         dstate0: list[LayerState] = []
         for l in reversed(range(self.config.num_layers)):

@@ -97,6 +97,26 @@ def rejoin(past: list[Array], *dstates: Array) -> None:
         dstate += part
 
 
+def reset_forward(alive: Array | None, t: int, *states: Array) -> None:
+    """Let streams begin anew at step t: row t of each state (T+1, H, B) becomes alive[t] * row t, in place.
+
+    alive (T, B) is 0 where a line begins and else 1; None is one text without an end, which costs nothing.
+    """
+    if alive is not None:
+        for state in states:
+            state[t] *= alive[t]
+
+
+def reset_backward(alive: Array | None, t: int, *dstates: Array) -> None:
+    """Turn the gradients (H, B) of the state that step t found into those of the state that the step before left.
+
+    Where a line begins nothing goes back.
+    """
+    if alive is not None:
+        for dstate in dstates:
+            dstate *= alive[t]
+
+
 def embedding_forward(W: Array, x: Ids, out: Array) -> Array:
     """Return row x[t, b] of W (V, D) as column b of step t: ids x (T, B) -> out (T, D, B)."""
     out[...] = W[x].transpose(0, 2, 1)

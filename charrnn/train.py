@@ -60,6 +60,11 @@ def new_run(config: ModelConfig, train: TrainConfig, corpus: Corpus) -> Checkpoi
     )
 
 
+def parts(checkpoint: Checkpoint, ids: Ids) -> tuple[Ids, Ids]:
+    """Return the part of a text that a run trains on, and the part that it holds out."""
+    return split(ids, checkpoint.train.val_fraction, checkpoint.model.config.line_end)
+
+
 def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
     """Train on the ids of a text until its steps are done or its patience is; report each step and each validation.
 
@@ -68,7 +73,7 @@ def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
     it was before the step, when a loss or gradient is not finite; TextError when the text is too short for its windows.
     """
     config, model = checkpoint.train, checkpoint.model
-    to_learn, held_out = split(ids, config.val_fraction)
+    to_learn, held_out = parts(checkpoint, ids)
     streams = Streams(to_learn, config.batch_size, config.seq_len, checkpoint.vocab.start_id)
     masks = config.seq_len if config.dropout else 1 if config.variational_dropout else 0
     cache = model.cache(config.seq_len, config.batch_size, masks)

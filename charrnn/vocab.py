@@ -78,6 +78,12 @@ class Vocab:
         return table
 
     @property
+    def newline_id(self) -> int | None:
+        """The id of the newline; None in a vocabulary that lacks it, or counts it among the unknown."""
+        found = np.flatnonzero(self.symbols == ord("\n"))
+        return int(found[0]) if len(found) else None
+
+    @property
     def start_id(self) -> int:
         """The id that comes before a text's first character: a text begins as a line does, after a newline.
 

@@ -84,11 +84,13 @@ def checkpoints(draw: st.DrawFn) -> Checkpoint:
     step, unknown = draw(st.integers(1, 2**53 - 1)), draw(st.booleans())
     steps = st.integers(1, step)
     symbols = draw(st.sets(st.characters(codec="utf-8") | st.sampled_from("\0\n\U0010ffff"), min_size=1, max_size=5))
+    newline = sorted(symbols).index("\n") if "\n" in symbols else None
     network = {"hidden_size": st.integers(1, 4), "num_layers": st.integers(1, 3), "embed_size": st.integers(1, 4)}
     config = tiny_config(
         len(symbols) + unknown,
         **cell_settings(draw(st.sampled_from(list(CELLS)))),
         **{name: draw(sizes) for name, sizes in network.items()},
+        line_end=draw(st.sampled_from([None, newline])),
     )
     train = TrainConfig(
         steps=draw(st.integers(1, 2**53 - 1)),
@@ -293,6 +295,7 @@ ENTRIES: dict[str, list[object]] = {  # values that a manifest cannot have
     "model/vocab_size": [7, 0, 10**30],
     "model/cell": ["other", 1, "\x1b[31m"],
     "model/activation": ["sigmoid", []],
+    "model/line_end": [1, 7, 8, -1, 0.0, "0", True, False, MISSING],
     "model/more": [1],
     "train": ["16 steps", MISSING],
     "train/steps": [0, 2**53, 10**30, 16.0, True, "16"],

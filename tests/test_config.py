@@ -32,6 +32,7 @@ BOUNDS: list[tuple[type, str, str, list[Any], list[Any]]] = [
     (ModelConfig, "num_layers", "--num-layers", [1, 12], [0, -1, 13]),
     (ModelConfig, "embed_size", "--embed-size", [1, 16384], [0, -1, 16385]),
     (ModelConfig, "zoneout", "--zoneout", [0.0, 0.999], [-0.1, 1.0, 2.0]),
+    (ModelConfig, "line_end", "end of lines", [None, 0, 6], [-1, 7]),
     (TrainConfig, "steps", "--steps", [1, HUGE - 1], [0, -1, HUGE]),
     (TrainConfig, "batch_size", "--batch-size", [1, 65536], [0, -1, 65537]),
     (TrainConfig, "seq_len", "--seq-len", [1, 65536], [0, -1, 65537]),
@@ -65,6 +66,7 @@ def test_the_defaults() -> None:
         "num_layers": 2,
         "embed_size": 64,
         "zoneout": 0.0,
+        "line_end": None,
     }
     assert asdict(TrainConfig(100, "100 steps")) == {
         "steps": 100,
@@ -116,6 +118,13 @@ def test_patience_needs_validations() -> None:
 def test_a_configuration_stays_as_it_is() -> None:
     with pytest.raises(FrozenInstanceError):
         ModelConfig(7).hidden_size = 9  # type: ignore[misc]
+
+
+def test_the_settings_of_a_network_have_the_names_of_options() -> None:
+    fields = asdict(ModelConfig(7, zoneout=0.5, line_end=0))
+    assert fields.pop("vocab_size") == 7
+    assert ModelConfig(7, zoneout=0.5, line_end=fields.pop("line_end")).settings == fields | {"lines": True}
+    assert ModelConfig(7).settings["lines"] is False
 
 
 def test_each_cell_and_activation_is_a_line_in_the_table_of_cells() -> None:

@@ -54,6 +54,11 @@ def test_a_text_begins_as_after_a_newline(text: str, min_count: int, before: str
     assert vocab.decode([vocab.start_id]) == before
 
 
+@pytest.mark.parametrize(("text", "min_count", "expected"), [("ab\n\tc", 1, 1), ("abc", 1, None), ("aabb\n", 2, None)])
+def test_a_newline_among_the_unknown_is_none(text: str, min_count: int, expected: int | None) -> None:
+    assert vocab_of(text, min_count).newline_id == expected
+
+
 @pytest.mark.parametrize("form", NORMALIZATIONS)
 def test_a_prompt_is_brought_to_the_form_of_the_model(form: str) -> None:
     text = normalized("\u00e9\u0301\u1e9b\u0323 \ud55c", form)

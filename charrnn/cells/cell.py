@@ -24,6 +24,10 @@ class Cell(NamedTuple):
 
     Where the layer has zoneout, its cache holds `keep` (T, S, H, B) for the S parts of the state, and every step ends
     with zoneout_forward. Backward holds for keep of 0 and 1, as training draws it.
+
+    Where a stream holds lines that know nothing of each other, the cache holds `alive` (T, B), 0 at the steps that
+    begin one, and every step begins with reset_forward, or backward ends with reset_backward. What is reset is the row
+    that the step before has written, so the outputs have an array of their own, `out` (T, H, B).
     """
 
     gates: int  # G
@@ -42,13 +46,20 @@ def layer_shapes(cell: Cell, D: int, H: int) -> Shapes:
     return {"W_xh": (cell.gates * H, D), **cell.shapes(H), "b_h": (cell.gates * H,)}
 
 
-def layer_cache(cell: Cell, T: int, B: int, H: int, dtype: DTypeLike, zoneout: float = 0) -> Cache:
+def layer_cache(cell: Cell, T: int, B: int, H: int, dtype: DTypeLike, zoneout: float = 0, lines: bool = False) -> Cache:
     """Allocate a layer's workspace for windows of up to T steps of B streams.
 
-    With zoneout, `keep` is its expectation, as at test time; training draws other numbers over it.
+    With zoneout, `keep` is its expectation, as at test time; training draws other numbers over it. With lines there are
+    (T·H + T)·B numbers more, of which `alive` is to be filled for each window.
     """
     keep = {"keep": np.full((T, len(cell.state), H, B), zoneout, dtype)} if zoneout else {}
-    return {"a": np.empty((T, cell.gates * H, B), dtype), **cell.cache(T, B, H, dtype), **keep}
+    ends = {"alive": np.ones((T, B), dtype), "out": np.empty((T, H, B), dtype)} if lines else {}
+    return {"a": np.empty((T, cell.gates * H, B), dtype), **cell.cache(T, B, H, dtype), **keep, **ends}
+
+
+def outputs(cache: Cache, T: int) -> Array:
+    """Return h (T, H, B), what a layer hands up after each of T steps: a view into its cache."""
+    return cache["out"][:T] if "out" in cache else cache["h"][1 : T + 1]
 
 
 def layer_forward(cell: Cell, params: Params, x: Array, state: LayerState, cache: Cache) -> tuple[Array, LayerState]:

@@ -19,8 +19,17 @@ Memory of a layer: (14T + 4)·H·B numbers (3T each of a, the gates, da and dv; 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes
-from charrnn.ops import Array, columns, rejoin, squash, zoneout_backward, zoneout_forward
+from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes, outputs
+from charrnn.ops import (
+    Array,
+    columns,
+    rejoin,
+    reset_backward,
+    reset_forward,
+    squash,
+    zoneout_backward,
+    zoneout_forward,
+)
 
 
 def shapes(H: int) -> Shapes:
@@ -44,10 +53,11 @@ def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[
     """Run the recurrence over the input's part a (T, 3H, B); return h (T, H, B) and the last state."""
     T, W_hh, b_n = len(a), params["W_hh"], params["b_n"][:, None]
     H = len(b_n)
-    h, v, keep = cache["h"], cache["step"], cache.get("keep")
+    h, v, keep, alive, out = cache["h"], cache["step"], cache.get("keep"), cache.get("alive"), cache.get("out")
     (h[0],) = state
     for t in range(T):
         rz, n, u = cache["gates"][t, : 2 * H], cache["gates"][t, 2 * H :], cache["u"][t]
+        reset_forward(alive, t, h)
         np.matmul(W_hh, h[t], out=v)
         np.add(a[t, : 2 * H], v[: 2 * H], out=rz)
         squash(rz, 2 * H)
@@ -59,13 +69,16 @@ def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[
         h[t + 1] *= rz[H:]
         h[t + 1] += n
         zoneout_forward(keep, t, h)
-    return h[1 : T + 1], (h[T].copy(),)
+        if out is not None:
+            out[t] = h[t + 1]
+    return outputs(cache, T), (h[T].copy(),)
 
 
 def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads: Params) -> tuple[Array, LayerState]:
     """Go back through the recurrence; add to dW_hh and db_n, return da (T, 3H, B) and the initial state's gradient."""
     T, H = dh.shape[:2]
-    h, da, dv, keep = cache["h"], cache["da"][:T], cache["dv"][:T], cache.get("keep")
+    h, da, dv = cache["h"], cache["da"][:T], cache["dv"][:T]
+    keep, alive = cache.get("keep"), cache.get("alive")
     W_hh_T = np.ascontiguousarray(params["W_hh"].T)
     dh_next, back, slope = dstate[0].copy(), cache["step"][:H], cache["step"][H:]  # (H, B), (H, B), (2H, B)
     for t in reversed(range(T)):
@@ -93,6 +106,7 @@ def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads:
         np.matmul(W_hh_T, dv[t], out=dh_next)
         dh_next += dh_z
         rejoin(past, dh_next)
+        reset_backward(alive, t, dh_next)
     da[:, : 2 * H] = dv[:, : 2 * H]
     grads["W_hh"] += columns(dv) @ columns(h[:T]).T
     grads["b_n"] += dv[:, 2 * H :].sum(axis=(0, 2))

@@ -22,8 +22,17 @@ Memory of a layer: (15T + 6)·H·B numbers (4T each for a, gates and da; T each 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes
-from charrnn.ops import Array, columns, rejoin, squash, zoneout_backward, zoneout_forward
+from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes, outputs
+from charrnn.ops import (
+    Array,
+    columns,
+    rejoin,
+    reset_backward,
+    reset_forward,
+    squash,
+    zoneout_backward,
+    zoneout_forward,
+)
 
 
 def shapes(H: int) -> Shapes:
@@ -46,11 +55,13 @@ def cache(T: int, B: int, H: int, dtype: DTypeLike) -> Cache:
 def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[Array, LayerState]:
     """Run the recurrence over the input's part a (T, 4H, B); return h (T, H, B) and the last state."""
     T, W_hh, H = len(a), params["W_hh"], params["W_hh"].shape[1]
-    h, c, keep = cache["h"], cache["c"], cache.get("keep")
+    h, c = cache["h"], cache["c"]
+    keep, alive, out = cache.get("keep"), cache.get("alive"), cache.get("out")
     h[0], c[0] = state
     for t in range(T):
         gates, tanh_c = cache["gates"][t], cache["tanh_c"][t]
         i, f, o, g = gates.reshape(4, H, -1)
+        reset_forward(alive, t, h, c)
         np.matmul(W_hh, h[t], out=gates)
         gates += a[t]
         squash(gates, 3 * H)
@@ -60,13 +71,15 @@ def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[
         np.tanh(c[t + 1], out=tanh_c)
         np.multiply(o, tanh_c, out=h[t + 1])
         zoneout_forward(keep, t, h, c)
-    return h[1 : T + 1], (h[T].copy(), c[T].copy())
+        if out is not None:
+            out[t] = h[t + 1]
+    return outputs(cache, T), (h[T].copy(), c[T].copy())
 
 
 def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads: Params) -> tuple[Array, LayerState]:
     """Go back through the recurrence; add to dW_hh, return da (T, 4H, B) and the initial state's gradient."""
     T, H = dh.shape[:2]
-    h, c, da, keep = cache["h"], cache["c"], cache["da"][:T], cache.get("keep")
+    h, c, da, keep, alive = cache["h"], cache["c"], cache["da"][:T], cache.get("keep"), cache.get("alive")
     W_hh_T = np.ascontiguousarray(params["W_hh"].T)
     dh_next, dc_next = (part.copy() for part in dstate)
     slope = cache["step"]
@@ -92,6 +105,7 @@ def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads:
         np.matmul(W_hh_T, da[t], out=dh_next)
         dc_next *= f
         rejoin(past, dh_next, dc_next)
+        reset_backward(alive, t, dh_next, dc_next)
     grads["W_hh"] += columns(da) @ columns(h[:T]).T
     return da, (dh_next, dc_next)
 

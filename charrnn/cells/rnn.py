@@ -21,8 +21,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes
-from charrnn.ops import Array, columns, rejoin, zoneout_backward, zoneout_forward
+from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes, outputs
+from charrnn.ops import Array, columns, rejoin, reset_backward, reset_forward, zoneout_backward, zoneout_forward
 
 Elementwise = Callable[[Array, Array], object]  # (argument, out)
 
@@ -66,30 +66,36 @@ def forward(
     activation: Elementwise, params: Params, a: Array, state: LayerState, cache: Cache
 ) -> tuple[Array, LayerState]:
     """Run the recurrence over the input's part a (T, H, B); return h (T, H, B) and the last state."""
-    T, W_hh, h, step, keep = len(a), params["W_hh"], cache["h"], cache["step"], cache.get("keep")
+    T, W_hh, h, step = len(a), params["W_hh"], cache["h"], cache["step"]
+    keep, alive, out = cache.get("keep"), cache.get("alive"), cache.get("out")
     (h[0],) = state
     for t in range(T):
+        reset_forward(alive, t, h)
         np.matmul(W_hh, h[t], out=step)
         step += a[t]
         activation(step, h[t + 1])
         zoneout_forward(keep, t, h)
-    return h[1 : T + 1], (h[T].copy(),)
+        if out is not None:
+            out[t] = h[t + 1]
+    return outputs(cache, T), (h[T].copy(),)
 
 
 def backward(
     slope: Elementwise, params: Params, dh: Array, dstate: LayerState, cache: Cache, grads: Params
 ) -> tuple[Array, LayerState]:
     """Go back through the recurrence; add to dW_hh, return da (T, H, B) and the initial state's gradient."""
-    T, h, da, keep = len(dh), cache["h"], cache["da"][: len(dh)], cache.get("keep")
+    T, h, da = len(dh), cache["h"], cache["da"][: len(dh)]
+    out, keep, alive = outputs(cache, T), cache.get("keep"), cache.get("alive")
     W_hh_T = np.ascontiguousarray(params["W_hh"].T)  # one copy a window: 8 to 11 % faster products than with the view
     dh_next = dstate[0].copy()  # (H, B)
     for t in reversed(range(T)):
         dh_next += dh[t]
         past = zoneout_backward(keep, t, dh_next)
-        slope(h[t + 1], da[t])
+        slope(out[t], da[t])
         da[t] *= dh_next
         np.matmul(W_hh_T, da[t], out=dh_next)
         rejoin(past, dh_next)
+        reset_backward(alive, t, dh_next)
     grads["W_hh"] += columns(da) @ columns(h[:T]).T
     return da, (dh_next,)
 

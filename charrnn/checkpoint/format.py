@@ -15,7 +15,8 @@ import warnings
 import zipfile
 import zlib
 from dataclasses import asdict, fields
-from typing import IO, Any
+from types import UnionType
+from typing import IO, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +113,7 @@ def from_manifest(manifest: dict[str, Any], arrays: Arrays) -> Checkpoint:
     check(
         not np.any((symbols >= CODE_POINTS) | ((symbols >= 0xD800) & (symbols < 0xE000))), "the vocabulary is not text"
     )
+    check(config.line_end in (None, vocab.newline_id), "its lines end elsewhere than at a newline")
     floats = [array for array in arrays.values() if array.dtype.kind == "f"]
     check(all(np.isfinite(array).all() for array in floats), "its numbers are not all finite")
     steps = np.array([0, *history[:, 0], step])
@@ -136,10 +138,12 @@ def from_manifest(manifest: dict[str, Any], arrays: Arrays) -> Checkpoint:
 
 
 def fits(value: object, schema: Any) -> bool:
-    """Tell whether a JSON value is of a schema: a type, a list of one, an object, or a tuple of schemas to choose from.
+    """Tell whether a JSON value is of a schema: a type, a union or tuple of some, a list of one, or an object.
 
     Numbers are finite, and whole ones neither negative nor beyond int64. An object {str: X} may have any names.
     """
+    if isinstance(schema, UnionType):
+        schema = get_args(schema)
     if isinstance(schema, tuple):
         return any(fits(value, choice) for choice in schema)
     if isinstance(schema, list):
