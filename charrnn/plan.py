@@ -18,10 +18,10 @@ from charrnn.config import (
     default_steps,
 )
 from charrnn.corpus import Corpus, Streams, split
-from charrnn.errors import ResumeError, UsageError
+from charrnn.errors import ResumeError, TextError, UsageError
 from charrnn.evaluate import WINDOW, Score, score
 from charrnn.ops import Ids
-from charrnn.train import train
+from charrnn.train import parts, train
 
 # what a run that goes on may change
 CHANGEABLE = ("lr", "schedule", "warmup", "weight_decay", "grad_clip", "eval_every", "patience")
@@ -33,8 +33,10 @@ def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[Mode
     A budget in seconds is met by fit_to_time, when there is a network to measure; until then it is one step.
     """
     model = {name: value for name, value in given.items() if name in ModelConfig.__dataclass_fields__}
+    if given.get("lines"):
+        model["line_end"] = newline_of(text)
     train = {name: value for name, value in given.items() if name in TrainConfig.__dataclass_fields__}
-    to_learn, held_out = split(text.ids, train.get("val_fraction", TrainConfig.val_fraction))
+    to_learn, held_out = split(text.ids, train.get("val_fraction", TrainConfig.val_fraction), model.get("line_end"))
     T = train.setdefault("seq_len", TrainConfig.seq_len)
     B = train.setdefault("batch_size", default_batch_size(len(to_learn), T))
     if "activation" in given and given.get("cell", ModelConfig.cell) != "rnn":
@@ -42,6 +44,14 @@ def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[Mode
     train |= {"steps": 1, "budget": ""} if budget.kind == "seconds" else counted(budget, to_learn, B, T)
     train.setdefault("eval_every", default_eval_every(train["steps"], len(held_out), B, T))
     return ModelConfig(len(text.vocab), **model), TrainConfig(**train)
+
+
+def newline_of(text: Corpus) -> int:
+    """Return the id at which a text's lines end; raises TextError for a text that has none."""
+    if text.vocab.newline_id is None:
+        rare = ", or fewer than --min-count," if text.vocab.unknown else ""
+        raise TextError(f"{' '.join(text.sources)}: has no newlines{rare} where its lines would end: leave out --lines")
+    return text.vocab.newline_id
 
 
 def counted(budget: Budget, to_learn: Ids, B: int, T: int) -> dict[str, Any]:
@@ -58,7 +68,7 @@ def amended(checkpoint: Checkpoint, text: Corpus, given: dict[str, Any], budget:
     ResumeError if the text is another, or if the settings given are of another network or another order of the text.
     """
     config, form = checkpoint.train, checkpoint.vocab.normalize
-    before = {**asdict(config), **asdict(checkpoint.model.config), "normalize": form}
+    before = {**asdict(config), **checkpoint.model.config.settings, "normalize": form}
     different = [
         f"--{name.replace('_', '-')} was {before[name]}, not {value}"
         for name, value in given.items()
@@ -71,7 +81,7 @@ def amended(checkpoint: Checkpoint, text: Corpus, given: dict[str, Any], budget:
     config = replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE})
     if budget.kind in ("default", "seconds"):
         return config
-    to_learn = split(text.ids, config.val_fraction)[0]
+    to_learn = parts(checkpoint, text.ids)[0]
     return replace(config, **counted(budget, to_learn, config.batch_size, config.seq_len))
 
 
@@ -81,7 +91,7 @@ def fit_to_time(checkpoint: Checkpoint, ids: Ids, budget: Budget, used: float) -
     A tenth of the time at most goes to validations, of which there are ten at most and one at least.
     """
     began = time.perf_counter()
-    held_out = split(ids, checkpoint.train.val_fraction)[1]
+    held_out = parts(checkpoint, ids)[1]
     per_step = seconds_per_step(checkpoint, ids, max(0.2, 0.01 * budget.amount))
     per_validation = seconds_per_char(checkpoint, held_out, max(0.1, 0.005 * budget.amount)) * len(held_out)
     left = budget.amount - used - (time.perf_counter() - began)
@@ -116,10 +126,11 @@ class Deadline:
 
 def seconds_per_step(checkpoint: Checkpoint, ids: Ids, seconds: float) -> float:
     """Train a copy for about so many seconds; return the median time of a step."""
+    to_learn = parts(checkpoint, ids)[0]
     trial = copy.deepcopy(checkpoint)
     trial.train = replace(trial.train, val_fraction=0, patience=0, steps=2**52)
     times = [time.perf_counter()]
-    for _ in train(trial, split(ids, checkpoint.train.val_fraction)[0]):
+    for _ in train(trial, to_learn):
         times.append(time.perf_counter())
         if times[-1] - times[0] > seconds and len(times) > 3:
             break

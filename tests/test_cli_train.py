@@ -352,6 +352,47 @@ def test_the_two_kinds_of_dropout_are_refused_together(work: Path) -> None:
     refused(charrnn("train", "a.txt", *SHORT, *both), 2, "--dropout and --variational-dropout", "one of them")
 
 
+# ---- lines ----
+
+
+def test_lines_are_a_setting_that_the_model_keeps(work: Path) -> None:
+    line = ("train", "a.txt", *NETWORK, "--steps", 60, "--dropout", 0.25, "--zoneout", 0.25, "--json", "--resume")
+    first = ok(*line, "--lines", "-m", "whole")
+    assert started(first)["lines"] is True
+    assert "parameters, each line on its own\n" in first.err
+    process = start(*line, "-q", "-m", "parts", "--save-every", 1, env={"CHARRNN_LINES": "1"})
+    read_until(process, "step", 25)
+    process.kill()
+    assert finish(process).code == -signal.SIGKILL
+    ok(*line, "-m", "parts")
+    whole, parts = (Path(f"checkpoints/{model}.npz").read_bytes() for model in ("whole", "parts"))
+    assert whole == parts
+    (held_out,) = ok("eval", "-m", "whole", "--json").records
+    assert held_out["nats_per_char"] == first.records[-1]["val_nats_per_char"]
+    assert held_out["chars"] == len(TEXT) - TEXT.index("\n", int(len(TEXT) * 0.9) - 1) - 1
+    (info,) = ok("info", "-m", "whole", "--json").records
+    assert (info["lines"], "line_end" in info) == (True, False)
+    assert "embedding 64, each line on its own\n" in ok("info", "-m", "whole").text
+
+
+def test_a_line_of_a_model_of_lines_costs_the_same_after_any_other(work: Path) -> None:
+    ok("train", "a.txt", *SHORT, "--lines", "-q")
+    one, other = "3 größere foxes\n", "than 7 hens.\n"
+    nats = {text: ok("eval", "-", "--json", input=text.encode()).records[0] for text in (one, other, one + other)}
+    sums = {text: record["nats_per_char"] * record["chars"] for text, record in nats.items()}
+    assert sums[one + other] == pytest.approx(sums[one] + sums[other], rel=1e-6)
+    after = [ok("sample", "-p", prompt, "--no-echo", "--seed", 1, "-q").out for prompt in ("", one, one + other)]
+    assert after == [after[0]] * 3
+
+
+def test_lines_are_refused_without_newlines_and_where_the_model_has_none(model: Path) -> None:
+    refused(charrnn("train", "a.txt", "-m", "a", "--resume", "--lines"), 1, "--lines was False, not True", "start anew")
+    Path("b.txt").write_text(TEXT.replace("\n", " "))
+    refused(charrnn("train", "b.txt", *SHORT, "--lines"), 1, "b.txt", "no newlines", "leave out --lines")
+    Path("c.txt").write_text(TEXT[:10] + "\n" + "ab" * 900)
+    refused(charrnn("train", "c.txt", *SHORT, "--lines"), 1, "no whole line", "--val-fraction")
+
+
 # ---- when it fails ----
 
 

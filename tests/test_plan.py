@@ -10,10 +10,10 @@ from charrnn.checkpoint import Checkpoint
 from charrnn.checkpoint.format import to_bytes
 from charrnn.config import Budget, ModelConfig, TrainConfig, default_batch_size, default_eval_every, default_steps
 from charrnn.corpus import Corpus
-from charrnn.errors import ResumeError, UsageError
+from charrnn.errors import ResumeError, TextError, UsageError
 from charrnn.model import CharRNN
 from charrnn.plan import CHANGEABLE, Deadline, amended, configure, fit_to_time
-from charrnn.train import train
+from charrnn.train import parts, train
 from tests.helpers.files import corpus_of, random_text, tiny_run
 from tests.helpers.models import B, T
 
@@ -58,6 +58,24 @@ def test_what_is_given_wins_and_the_rest_suits_the_text(corpus: Corpus) -> None:
     assert run == TrainConfig(9, "9 steps", batch_size=size, lr=0.5, eval_every=2)
 
 
+def test_lines_end_at_the_newline_and_the_held_out_part_begins_with_one(corpus: Corpus) -> None:
+    given = {"lines": True, "val_fraction": FRACTION, "batch_size": 1, "seq_len": T}
+    model, run = configure(corpus, given, Budget("epochs", 1))
+    assert model == ModelConfig(len(corpus.vocab), line_end=corpus.vocab.encode("\n")[0])
+    to_learn = corpus.vocab.decode(corpus.ids).index("\n", LEARNT - 1) + 1
+    assert run.steps == math.ceil(to_learn / T) > math.ceil(LEARNT / T)
+    assert configure(corpus, given | {"lines": False}, Budget())[0] == ModelConfig(len(corpus.vocab))
+
+
+@pytest.mark.parametrize(
+    ("text", "min_count", "words"),
+    [("abc" * 9, 1, "no newlines where"), ("ab" * 9 + "\n", 2, "fewer than --min-count")],
+)
+def test_lines_are_refused_where_there_are_none(text: str, min_count: int, words: str) -> None:
+    with pytest.raises(TextError, match=f"^a.txt: .*{words}.*leave out --lines"):
+        configure(corpus_of(text, min_count), {"lines": True}, Budget())
+
+
 @pytest.mark.parametrize("given", [{"activation": "relu"}, {"activation": "tanh", "cell": "lstm"}])
 def test_an_activation_is_refused_where_it_would_do_nothing(given: dict[str, Any], corpus: Corpus) -> None:
     with pytest.raises(UsageError, match=r"--activation .*--cell rnn"):
@@ -71,6 +89,14 @@ def test_a_run_goes_on_as_it_was_unless_told(checkpoint: Checkpoint, corpus: Cor
     same = {"hidden_size": 4, "seq_len": T, "seed": 0, "normalize": "none", "lr": checkpoint.train.lr}
     for budget in (Budget(), Budget("seconds", 9), Budget("steps", 16)):
         assert amended(checkpoint, corpus, same, budget) == checkpoint.train
+
+
+def test_a_run_over_lines_goes_on_as_one(corpus: Corpus) -> None:
+    checkpoint = tiny_run(corpus, {"line_end": corpus.vocab.newline_id}, val_fraction=FRACTION, batch_size=1)
+    epochs = amended(checkpoint, corpus, {"lines": True}, Budget("epochs", 1))
+    assert epochs.steps == math.ceil(len(parts(checkpoint, corpus.ids)[0]) / T) > math.ceil(LEARNT / T)
+    with pytest.raises(ResumeError, match="--lines was True, not False"):
+        amended(checkpoint, corpus, {"lines": False}, Budget())
 
 
 def test_its_budget_and_some_settings_may_change(checkpoint: Checkpoint, corpus: Corpus) -> None:
@@ -94,6 +120,7 @@ def test_its_budget_and_some_settings_may_change(checkpoint: Checkpoint, corpus:
         ({"hidden_size": 5}, "--hidden-size was 4, not 5"),
         ({"seed": 1, "lr": 0.5}, "--seed was 0, not 1"),
         ({"normalize": "nfc"}, "--normalize was none, not nfc"),
+        ({"lines": True}, "--lines was False, not True"),
         ({"activation": "relu", "batch_size": 2}, "--activation was tanh, not relu; --batch-size was 3, not 2"),
     ],
 )

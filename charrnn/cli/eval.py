@@ -125,7 +125,8 @@ def own_text(checkpoint: "Checkpoint", for_scoring: bool, for_baselines: bool) -
 
     Raises TextError if that cannot be, or if there is no held-out part to score, naming what works without it.
     """
-    from charrnn.corpus import load_corpus, split
+    from charrnn.corpus import load_corpus
+    from charrnn.train import parts
 
     ways = ["name a text to score"] * for_scoring + ["leave out --against-baselines"] * for_baselines
     advice = " and ".join(ways)
@@ -137,7 +138,7 @@ def own_text(checkpoint: "Checkpoint", for_scoring: bool, for_baselines: bool) -
     corpus = load_corpus(origin.sources, config.encoding, checkpoint.vocab.normalize, config.min_count)
     if corpus.sha256 != origin.sha256:
         raise TextError(f"{' '.join(origin.sources)}: not the text that the model was trained on: {advice}")
-    return split(corpus.ids, config.val_fraction)
+    return parts(checkpoint, corpus.ids)
 
 
 def tell(remarks: Iterable[str], quiet: bool) -> None:

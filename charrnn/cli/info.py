@@ -39,7 +39,7 @@ def info(
         output.record(
             {
                 "path": str(path),
-                **{name: value for name, value in asdict(config).items() if name != "vocab_size"},
+                **config.settings,
                 "parameters": len(checkpoint.model.vector),
                 "vocabulary_size": len(checkpoint.vocab),
                 "step": checkpoint.step,
@@ -64,9 +64,10 @@ def rows(checkpoint: "Checkpoint") -> dict[str, str]:
 
     config, run, origin, best = checkpoint.model.config, checkpoint.train, checkpoint.origin, checkpoint.best
     kind = f"{config.activation} {config.cell}" if config.cell == "rnn" else config.cell
+    lines = ", each line on its own" if config.lines else ""
     losses = [f"{step:,}: {bits(t):.3f} / {bits(v):.3f}" for step, t, v in checkpoint.history[-10:]]
     return {
-        "network": f"{kind}, {config.num_layers} x {config.hidden_size}, embedding {config.embed_size}",
+        "network": f"{kind}, {config.num_layers} x {config.hidden_size}, embedding {config.embed_size}{lines}",
         "parameters": f"{len(checkpoint.model.vector):,}",
         "vocabulary": f"{len(checkpoint.vocab):,} symbols",
         "corpus": f"{' '.join(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",

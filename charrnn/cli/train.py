@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from charrnn.corpus import Corpus
     from charrnn.plan import Deadline
 
-SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize"} - {"steps"}
+SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize", "lines"} - {"steps"}
 
 
 def train(
@@ -150,6 +150,7 @@ def train(
     ] = "30s",
     resume: Annotated[bool, option("--resume", text="Go on with the model; start it if it is not there.")] = False,
     force: Annotated[bool, option("--force", text="Replace the model.")] = False,
+    lines: Annotated[bool | None, option("--lines", text="Learn each line as an example of its own.")] = None,
     min_count: Annotated[
         int | None,
         option(

@@ -64,10 +64,11 @@ class Watch:
             self.note("no text named: learning from the plays that come with the program")
         kind = f"{network.activation} {network.cell}" if network.cell == "rnn" else network.cell
         parameters = len(self.checkpoint.model.vector)
+        lines = ", each line on its own" if network.lines else ""
         for remark in text.remarks:
             self.note(remark)
         self.note(f"text: {' '.join(text.sources)}, {len(text.ids):,} characters, {len(text.vocab):,} symbols")
-        self.note(f"network: {kind}, {network.num_layers} x {network.hidden_size}, {parameters:,} parameters")
+        self.note(f"network: {kind}, {network.num_layers} x {network.hidden_size}, {parameters:,} parameters{lines}")
         self.note(
             f"budget: {config.steps:,} steps of {a_step:,} characters, {times:.1f} times the text ({config.budget})"
         )
@@ -75,9 +76,8 @@ class Watch:
             say(f"warning: {name} was {was} and is {now}: the run goes on, but its last bits may differ")
         if self.checkpoint.step:
             self.note(f"going on at step {self.checkpoint.step:,} of {self.name}")
+        settings = {**network.settings, **asdict(config)}
         sizes = {"chars": len(text.ids), "vocabulary_size": len(text.vocab), "parameters": parameters}
-        settings = {**asdict(network), **asdict(config)}
-        settings.pop("vocab_size")
         if self.talks:
             self.progress = Progress(self.checkpoint.step, config.steps)
         self.event("start", model=self.name, corpus=text.sources, step=self.checkpoint.step, **sizes, **settings)
