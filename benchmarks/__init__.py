@@ -1,0 +1,1 @@
+"""Measurements that README quotes: each module runs alone and prints its table."""

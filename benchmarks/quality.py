@@ -1,0 +1,204 @@
+"""Train for given budgets, score the held-out text, and print the table that README quotes.
+
+    python benchmarks/quality.py tinyshakespeare.txt                  # measure every row
+    python benchmarks/quality.py tinyshakespeare.txt --rows 150s,rnn  # some of them; the others as last measured
+    python benchmarks/quality.py tinyshakespeare.txt --table          # none: print what was measured
+
+A row is a command as a user would type it, in a process of its own, timed from start to exit. Nothing is tuned here:
+the settings were chosen on a part of the training text (docs/decisions.md). Three protocols, nats a character:
+
+- streamed: the held-out text in one pass, the state carried along;
+- learning: the same, each character learnt from once it is scored (dynamic evaluation, Krause et al. 2018);
+- blocks: nanoGPT's, random blocks of 256 characters, each without what stands before it.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn import __version__
+from charrnn.checkpoint import CheckpointStore
+from charrnn.cli.eval import own_text
+from charrnn.evaluate import bits
+from charrnn.model import CharRNN
+from charrnn.ops import Ids, cross_entropy_forward
+
+ROWS = {  # name: (title, options of `charrnn train`)
+    "150s": ("charrnn, the defaults, 150 seconds", "--time 150s"),
+    "10m": ("charrnn, 10 minutes", "--time 10m"),
+    "60m": ("charrnn, 60 minutes", "--time 60m"),
+    "rnn": ("charrnn, a plain tanh RNN, 10 minutes", "--cell rnn --time 10m"),
+}
+
+
+TINY_SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"  # the text they are about
+GPT, PAPER = "published: nanoGPT's README", "published: Feng et al. 2024, arXiv:2410.01201"
+OTHERS = (  # title, protocol, nats a character, cost, source
+    ("nanoGPT, its recipe for a CPU", "blocks", "1.886", "150 s, two cores", f"{GPT}, 1.88, run anew; blocks of 64"),
+    ("nanoGPT, its recipe for a GPU", "blocks", "1.4697", "3 min, an A100", GPT),
+    ("minGRU", "blocks", "1.548", "a 16 GB GPU", PAPER),
+    ("minLSTM", "blocks", "1.555", "a 16 GB GPU", PAPER),
+    ("Transformer", "blocks", "1.547", "a 16 GB GPU", PAPER),
+    ("PPMd, order 6", "learning", "1.404", "seconds", "reference: pyppmd, given the training text"),
+    ("zpaq, context mixing", "learning", "1.302", "seconds", "reference: zpaq, given the training text"),
+)
+
+PROTOCOLS = {"streamed": "streamed", "learning": "streamed, learning as it reads", "blocks": "random blocks of 256"}
+HEADER = ("nats (bits) a character", *PROTOCOLS.values(), "time", "from")
+
+BLOCK, WIDTH, BATCHES = 256, 32, 128  # characters a block; blocks side by side; how often: 4,096 blocks, ± 0.003 nats
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is kept of a row, as a line of JSON: how and when it was made, and its scores in nats a character."""
+
+    row: str
+    title: str
+    command: str
+    text: str  # SHA-256
+    begun: str  # when this program was started, UTC
+    seconds: float  # of the whole `train` process
+    nats: dict[str, float]  # by protocol
+    error: float  # standard error of the mean of the blocks
+    baselines: dict[str, float]  # streamed, by name
+    environment: dict[str, str]  # versions and cores
+
+
+def charrnn(*arguments: str) -> str:
+    """Run a command without the user's CHARRNN_* variables; return its stdout, or exit with its code if it fails."""
+    print("$", shlex.join(("charrnn", *arguments)), file=sys.stderr, flush=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CHARRNN_")}
+    command = [sys.executable, "-m", "charrnn", *arguments]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    return done.stdout
+
+
+def scores(model: str, *options: str) -> dict[str, float]:
+    """Return the nats a character of the held-out text for the model, and for each baseline, by name."""
+    records = map(json.loads, charrnn("eval", "-m", model, "--json", *options).splitlines())
+    return {record["model"]: record["nats_per_char"] for record in records}
+
+
+def block_costs(model: CharRNN, ids: Ids, batches: int) -> NDArray[np.float64]:
+    """Return what random blocks of ids (N,) cost, in nats a character, (batches * WIDTH,); N > BLOCK, or it exits.
+
+    The state is zero before the first of BLOCK characters, and after each of them the next one is predicted.
+    """
+    if len(ids) <= BLOCK:
+        raise SystemExit(f"quality.py: {len(ids)} characters are held out: a block and its end take {BLOCK + 1}")
+    rng, cache, costs = np.random.default_rng(1), model.cache(BLOCK, WIDTH), []
+    for _ in range(batches):
+        begin = rng.integers(0, len(ids) - BLOCK, WIDTH)
+        block = ids[begin + np.arange(BLOCK + 1)[:, None]].astype(np.int64)  # (BLOCK + 1, WIDTH)
+        logits, _ = model.forward(block[:-1], model.zero_state(WIDTH), cache)
+        costs.append(cross_entropy_forward(logits, block[1:]).mean(axis=0, dtype=np.float64))
+    return np.concatenate(costs)
+
+
+def measure(name: str, text: Path, folder: Path, begun: str) -> Result:
+    """Train the model of a row and score it; the model stays in the folder."""
+    title, options = ROWS[name]
+    model = str(folder / f"{name}.npz")
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    charrnn("train", str(text), *shlex.split(options), "-m", model, "--force")
+    seconds = time.perf_counter() - started
+    streamed, learning = scores(model, "--against-baselines"), scores(model, "--dynamic")
+    checkpoint = CheckpointStore(Path(model)).load()
+    blocks = block_costs(checkpoint.best_model, own_text(checkpoint, True, False)[1], BATCHES)
+    return Result(
+        row=name,
+        title=title,
+        command=f"charrnn train {text.name} {options}",
+        text=checkpoint.origin.sha256,
+        begun=begun,
+        seconds=round(seconds, 1),
+        nats={"streamed": streamed.pop(model), "learning": learning[model], "blocks": float(blocks.mean())},
+        error=float(blocks.std(ddof=1)) / math.sqrt(len(blocks)),
+        baselines=streamed,
+        environment=checkpoint.environment | {"charrnn": __version__, "cores": str(os.cpu_count())},
+    )
+
+
+def kept(results: Path, text: str) -> list[Result]:
+    """Return the last result of each row on the text with that SHA-256, in the order of ROWS."""
+    lines = results.read_text("utf-8").splitlines() if results.exists() else []
+    found = {result.row: result for line in lines if (result := Result(**json.loads(line))).text == text}
+    return [found[name] for name in ROWS if name in found]
+
+
+def table(results: Sequence[Result], others: Iterable[tuple[str, str, str, str, str]]) -> str:
+    """Return the table in Markdown: what was measured, then the figures of others."""
+    rows = list(measured(results))
+    for title, protocol, nats, cost, source in others:
+        rows.append([title, *(cell(nats) if name == protocol else "" for name in PROTOCOLS), cost, source])
+    return "".join(f"| {' | '.join(row)} |\n" for row in (HEADER, ["---"] * len(HEADER), *rows))
+
+
+def measured(results: Sequence[Result]) -> Iterator[list[str]]:
+    """Yield a row a result, with its date where they were not made in one go, and then the baselines of the latest."""
+    several = len({result.begun for result in results}) > 1
+    for result in results:
+        when = f"measured {result.begun[:10]}" if several else "measured here"
+        cells = [cell(f"{result.nats[name]:.4f}", result.error * (name == "blocks")) for name in PROTOCOLS]
+        yield [result.title, *cells, f"{result.seconds:.1f} s", f"{when}: `{result.command}`"]
+    if results:
+        latest = max(results, key=lambda result: result.begun)
+        for name, nats in latest.baselines.items():
+            yield [name, cell(f"{nats:.4f}"), "", "", "", "measured here: `charrnn eval --against-baselines`"]
+
+
+def cell(nats: str, error: float = 0.0) -> str:
+    """Return a figure as the table has it: nats, their standard error where there is one, bits in brackets."""
+    return f"{nats}{f' ± {error:.4f}' if error else ''} ({bits(float(nats)):.3f})"
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Train, score, and print the table of README.")
+    parser.add_argument("text", type=Path, metavar="TEXT", help="its last tenth is held out")
+    parser.add_argument("--rows", default=",".join(ROWS), metavar="NAME,NAME", help=f"of {', '.join(ROWS)}; all")
+    parser.add_argument("--table", action="store_true", help="measure nothing, print what was measured")
+    place = Path("checkpoints", "quality")
+    parser.add_argument(
+        "--models", type=Path, default=place, metavar="FOLDER", help=f"what is kept, and where; {place}"
+    )
+    given = parser.parse_args(argv)
+    given.rows = [] if given.table else given.rows.split(",")
+    if unknown := [name for name in given.rows if name not in ROWS]:
+        parser.error(f"--rows {','.join(unknown)}: the rows are {', '.join(ROWS)}")
+    if not given.text.is_file():
+        parser.error(f"{given.text}: no such file")
+    return given
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure the rows that were asked for, keep their results, and print all that are kept."""
+    given = arguments(argv)
+    begun, results = datetime.now(UTC).isoformat(), given.models / "results.jsonl"
+    for name in given.rows:
+        result = measure(name, given.text, given.models, begun)
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(result)) + "\n")
+    sha256 = hashlib.sha256(given.text.read_bytes()).hexdigest()
+    print(table(kept(results, sha256), OTHERS if sha256 == TINY_SHAKESPEARE else ()), end="")
+
+
+if __name__ == "__main__":
+    main()
