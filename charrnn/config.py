@@ -12,6 +12,8 @@ OPTIMIZER_NAMES = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
 SCHEDULE_NAMES = ("constant", "linear", "cosine")
 MAX_LAYERS = 12  # so that the named weights of any network fit the 64 members of a model file
 TRAIN_CHARS_PER_ROOT = 8000  # see default_steps
+PARAMETERS_PER_CHAR = (0.05, 2.0)  # what suits a text: below it a network is too small, above it too large
+HIDDEN_SIZES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # proposed in its place
 
 
 class Stream(IntEnum):
@@ -52,6 +54,10 @@ class ModelConfig:
         require(1 <= self.num_layers <= MAX_LAYERS, "--num-layers", self.num_layers, f"1 to {MAX_LAYERS}")
         require(1 <= self.embed_size <= 16384, "--embed-size", self.embed_size, "1 to 16384")
         require(0 <= self.zoneout < 1, "--zoneout", self.zoneout, "0 or more and below 1")
+
+    def __str__(self) -> str:
+        kind = f"{self.activation} {self.cell}" if self.cell == "rnn" else self.cell
+        return f"{kind}, {self.num_layers} x {self.hidden_size}"
 
     @property
     def recurrence(self) -> str:

@@ -26,6 +26,8 @@ from charrnn.train import train
 # what a run that goes on may change
 CHANGEABLE = ("lr", "schedule", "warmup", "weight_decay", "grad_clip", "eval_every", "patience")
 
+LONGEST_TRIAL = 10.0  # seconds to measure a speed for: of long runs Deadline sees the speed anyway
+
 
 def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[ModelConfig, TrainConfig]:
     """Return the network and the run for a text: what is given by name, and for the rest what suits the text's size.
@@ -82,8 +84,9 @@ def fit_to_time(checkpoint: Checkpoint, ids: Ids, budget: Budget, used: float) -
     """
     began = time.perf_counter()
     held_out = split(ids, checkpoint.train.val_fraction)[1]
-    per_step = seconds_per_step(checkpoint, ids, max(0.2, 0.01 * budget.amount))
-    per_validation = seconds_per_char(checkpoint, held_out, max(0.1, 0.005 * budget.amount)) * len(held_out)
+    trial = min(LONGEST_TRIAL, max(0.2, 0.01 * budget.amount))
+    per_step = seconds_per_step(checkpoint, ids, trial)
+    per_validation = seconds_per_char(checkpoint, held_out, trial / 2) * len(held_out)
     left = budget.amount - used - (time.perf_counter() - began)
     validations = max(1, min(10, int(0.1 * left / per_validation))) if per_validation else 1
     steps = max(1, int((left - validations * per_validation) / per_step))

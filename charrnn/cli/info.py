@@ -63,10 +63,9 @@ def rows(checkpoint: "Checkpoint") -> dict[str, str]:
     from charrnn.evaluate import bits
 
     config, run, origin, best = checkpoint.model.config, checkpoint.train, checkpoint.origin, checkpoint.best
-    kind = f"{config.activation} {config.cell}" if config.cell == "rnn" else config.cell
     losses = [f"{step:,}: {bits(t):.3f} / {bits(v):.3f}" for step, t, v in checkpoint.history[-10:]]
     return {
-        "network": f"{kind}, {config.num_layers} x {config.hidden_size}, embedding {config.embed_size}",
+        "network": f"{config}, embedding {config.embed_size}",
         "parameters": f"{len(checkpoint.model.vector):,}",
         "vocabulary": f"{len(checkpoint.vocab):,} symbols",
         "corpus": f"{' '.join(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",

@@ -93,6 +93,15 @@ def duration(text: str, option: str) -> float:
     return seconds
 
 
+def in_units(seconds: float) -> str:
+    """Return seconds as a time that can be given back, in its two largest units: 4.2s, 3m5s, 1h30m."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f}s"
+    large, small = next(pair for pair in (("d", "h"), ("h", "m"), ("m", "s")) if round(seconds) >= UNITS[pair[0]])
+    count, rest = divmod(round(seconds / UNITS[small]), round(UNITS[large] / UNITS[small]))
+    return f"{count}{large}" + (f"{rest}{small}" if rest else "")
+
+
 def use_threads(count: int | None) -> None:
     """Tell the matrix library how many cores to use; that counts only before numpy is imported."""
     if count is not None:

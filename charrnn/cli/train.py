@@ -3,13 +3,14 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from charrnn.cli.foretell import foretell
 from charrnn.cli.options import (
     ColorOption,
     DebugOption,
@@ -24,16 +25,15 @@ from charrnn.cli.options import (
     use_threads,
     was_typed,
 )
+from charrnn.cli.run import run
 from charrnn.cli.streams import Interrupt, Output, die_by
 from charrnn.cli.watch import SaveClock, Watch
 from charrnn.config import Budget, ModelConfig, TrainConfig, require
-from charrnn.errors import CheckpointError, DivergedError, ResumeError, UsageError
-from charrnn.terminal import say
+from charrnn.errors import CheckpointError, ResumeError, UsageError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint import Checkpoint, CheckpointStore
     from charrnn.corpus import Corpus
-    from charrnn.plan import Deadline
 
 SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize"} - {"steps"}
 
@@ -169,6 +169,7 @@ def train(
     seed: Annotated[
         int | None, option("--seed", metavar="N", text="The same seed, the same model.", default=TrainConfig.seed)
     ] = None,
+    dry_run: Annotated[bool, option("--dry-run", text="Tell what would be done and how long; do nothing.")] = False,
     threads: ThreadsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -189,8 +190,9 @@ def train(
     sources = tuple(corpus or ())
     store = CheckpointStore(model_path(model) if model is not None else folder() / f"{stem(sources)}.npz")
     refuse_the_corpus(store, sources)
+    refuse_a_missing_folder(store)
     output = Output()
-    with sole_writer(store):
+    with nullcontext() if dry_run else sole_writer(store):
         going_on = resume and store.exists()
         if store.exists() and not (going_on or force):
             raise CheckpointError(f"{store.name}: exists: go on with it by --resume, or replace it by --force")
@@ -201,6 +203,9 @@ def train(
             checkpoint.train = replace(fitted, eval_every=eval_every or fitted.eval_every)
             deadline = Deadline(checkpoint, begun + budget.amount)
         watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet)
+        if dry_run:
+            watch.remarks(text)
+            return foretell(store.name, checkpoint, text, output, json)
         watch.started(text)
         with Interrupt() as interrupt:
             run(checkpoint, text, store, saves, watch, interrupt, deadline)
@@ -239,6 +244,13 @@ def refuse_the_corpus(store: "CheckpointStore", sources: tuple[str, ...]) -> Non
         raise UsageError(f"--model {store.name}: is the corpus itself; name another file for the model")
 
 
+def refuse_a_missing_folder(store: "CheckpointStore") -> None:
+    """Raise CheckpointError unless the model's folder is there, or is the folder of models, which is made."""
+    place = store.path.parent
+    if not place.is_dir() and place != Path(os.path.realpath(folder())):
+        raise CheckpointError(f"{store.name}: no such folder: make it first, or give a bare name")
+
+
 def fresh(sources: tuple[str, ...], given: dict[str, Any], budget: Budget) -> tuple["Checkpoint", "Corpus"]:
     """Return a run at step 0, and its text."""
     from charrnn.corpus import BUNDLED, load_corpus
@@ -271,8 +283,6 @@ def sole_writer(store: "CheckpointStore") -> Iterator[None]:
     """Lock the model from before it is read until it is done; the folder of models is made, and goes if left empty."""
     place = store.path.parent
     new = not place.is_dir()
-    if new and place != Path(os.path.realpath(folder())):
-        raise CheckpointError(f"{store.name}: no such folder: make it first, or give a bare name")
     try:
         place.mkdir(exist_ok=True)
         with store.lock():
@@ -281,59 +291,3 @@ def sole_writer(store: "CheckpointStore") -> Iterator[None]:
         if new:
             with suppress(OSError):
                 place.rmdir()
-
-
-def run(
-    checkpoint: "Checkpoint",
-    text: "Corpus",
-    store: "CheckpointStore",
-    saves: SaveClock,
-    watch: Watch,
-    interrupt: Interrupt,
-    deadline: "Deadline | None",
-) -> None:
-    """Train, saving before the first step, on the way and at the end, so that there is always a whole model."""
-    from charrnn.train import EvalReport, StepReport, train
-
-    saved = keep(checkpoint, store, watch)
-    try:
-        for report in train(checkpoint, text.ids):
-            watch.show(report)
-            if interrupt.number:
-                break
-            if deadline and isinstance(report, EvalReport) and report.loss is not None:
-                deadline.refit(checkpoint)
-            if saves.due(report.step) if isinstance(report, StepReport) else report.best:
-                saved = try_to_keep(checkpoint, store, watch, saved)
-                saves.restart()
-    except DivergedError as error:
-        raise DivergedError(f"{error}; {store.name} keeps the model of step {saved[0]}") from error
-    finally:
-        watch.close()
-    if saved != progress(checkpoint):
-        keep(checkpoint, store, watch)
-    if interrupt.number:
-        watch.note(f"stopped at step {checkpoint.step:,} and saved: --resume goes on with {store.name}")
-
-
-def progress(checkpoint: "Checkpoint") -> tuple[int, int]:
-    """Return what changes whenever a checkpoint does: the steps and the validations done."""
-    return checkpoint.step, len(checkpoint.history)
-
-
-def keep(checkpoint: "Checkpoint", store: "CheckpointStore", watch: Watch) -> tuple[int, int]:
-    """Save, and return the progress saved."""
-    store.save(checkpoint)
-    watch.saved()
-    return progress(checkpoint)
-
-
-def try_to_keep(
-    checkpoint: "Checkpoint", store: "CheckpointStore", watch: Watch, saved: tuple[int, int]
-) -> tuple[int, int]:
-    """Save on the way: a failure is a warning, since the old file is whole and a later save may succeed."""
-    try:
-        return keep(checkpoint, store, watch)
-    except CheckpointError as error:
-        say(f"warning: {error}; training goes on, the file has step {saved[0]}")
-        return saved
