@@ -61,13 +61,9 @@ def amended(checkpoint: Checkpoint, text: Corpus, given: dict[str, Any], budget:
     """
     config, form = checkpoint.train, checkpoint.vocab.normalize
     before = {**asdict(config), **asdict(checkpoint.model.config), "normalize": form}
-    different = [
-        f"--{name.replace('_', '-')} was {before[name]}, not {value}"
-        for name, value in given.items()
-        if name not in CHANGEABLE and value != before[name]
-    ]
+    different = differences(before, {name: value for name, value in given.items() if name not in CHANGEABLE})
     if different:
-        raise ResumeError(f"--resume cannot change the run: {'; '.join(different)}: leave that out, or start anew")
+        raise ResumeError(f"--resume cannot change the run: {different}: leave that out, or start anew")
     if text.sha256 != checkpoint.origin.sha256:
         raise ResumeError(f"{' '.join(text.sources)}: --resume needs the text that the model has been trained on")
     config = replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE})
@@ -75,6 +71,12 @@ def amended(checkpoint: Checkpoint, text: Corpus, given: dict[str, Any], budget:
         return config
     to_learn = split(text.ids, config.val_fraction)[0]
     return replace(config, **counted(budget, to_learn, config.batch_size, config.seq_len))
+
+
+def differences(before: dict[str, Any], given: dict[str, Any]) -> str:
+    """Say which settings given are not as they were; nothing if all are."""
+    options = {f"--{name.replace('_', '-')}": (before[name], value) for name, value in given.items()}
+    return "; ".join(f"{option} was {old}, not {new}" for option, (old, new) in options.items() if old != new)
 
 
 def fit_to_time(checkpoint: Checkpoint, ids: Ids, budget: Budget, used: float) -> TrainConfig:

@@ -22,7 +22,7 @@ LEVELS = [
     {"checkpoint"},
     {"train"},
     {"plan"},
-    {"forecast"},
+    {"forecast", "transfer"},
     {"terminal"},
     {"cli"},
     {"__main__"},

@@ -33,6 +33,7 @@ def plan_event(name: str, checkpoint: "Checkpoint", text: "Corpus", told: "Forec
         "model": name,
         "corpus": text.sources,
         "step": checkpoint.step,
+        "init_from": checkpoint.init_from,
         **settings,
         **asdict(told),
     }

@@ -47,6 +47,7 @@ def info(
                 "val_nats_per_char": best.nats if best else None,
                 "val_bits_per_char": bits(best.nats) if best else None,
                 "corpus": asdict(checkpoint.origin),
+                "init_from": checkpoint.init_from,
                 "train": asdict(checkpoint.train),
                 "history": [
                     {"step": step, "train_nats_per_char": train_loss, "val_nats_per_char": loss}
@@ -69,6 +70,7 @@ def rows(checkpoint: "Checkpoint") -> dict[str, str]:
         "parameters": f"{len(checkpoint.model.vector):,}",
         "vocabulary": f"{len(checkpoint.vocab):,} symbols",
         "corpus": f"{' '.join(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",
+        **({"started from": checkpoint.init_from} if checkpoint.init_from is not None else {}),
         "training": f"step {checkpoint.step:,} of {run.steps:,} ({run.budget}), {run.batch_size} x {run.seq_len}, "
         f"lr {run.lr:g}, seed {run.seed}",
         "held out": f"{bits(best.nats):.4f} bits a character, best at step {best.step:,}" if best else "not scored",

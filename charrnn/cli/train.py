@@ -21,6 +21,7 @@ from charrnn.cli.options import (
     duration,
     folder,
     model_path,
+    named_model,
     option,
     use_threads,
     was_typed,
@@ -149,6 +150,9 @@ def train(
         str, option("--save-every", metavar="N|TIME", text="Steps (200) or time (30s).", default="30s")
     ] = "30s",
     resume: Annotated[bool, option("--resume", text="Go on with the model; start it if it is not there.")] = False,
+    init_from: Annotated[
+        str | None, option("--init-from", metavar="MODEL", text="Start from the best weights of another model.")
+    ] = None,
     force: Annotated[bool, option("--force", text="Replace the model.")] = False,
     min_count: Annotated[
         int | None,
@@ -196,7 +200,12 @@ def train(
         going_on = resume and store.exists()
         if store.exists() and not (going_on or force):
             raise CheckpointError(f"{store.name}: exists: go on with it by --resume, or replace it by --force")
-        checkpoint, text = resumed(store, sources, given, budget) if going_on else fresh(sources, given, budget)
+        if going_on:
+            checkpoint, text = resumed(store, sources, given, budget)
+        elif init_from is not None:
+            checkpoint, text = started_from(init_from, sources, given, budget)
+        else:
+            checkpoint, text = fresh(sources, given, budget)
         deadline = None
         if budget.kind == "seconds" and checkpoint.train.budget != str(budget):
             fitted = fit_to_time(checkpoint, text.ids, budget, time.perf_counter() - begun)
@@ -262,6 +271,23 @@ def fresh(sources: tuple[str, ...], given: dict[str, Any], budget: Budget) -> tu
     return new_run(*configure(text, given, budget), text), text
 
 
+def started_from(
+    model: str, sources: tuple[str, ...], given: dict[str, Any], budget: Budget
+) -> tuple["Checkpoint", "Corpus"]:
+    """Return a run at step 0 that begins with the best weights of a model, and its text."""
+    from charrnn.checkpoint import CheckpointStore
+    from charrnn.corpus import BUNDLED, load_corpus
+    from charrnn.transfer import run_from, without_network
+
+    store = CheckpointStore(named_model(model, "--init-from"))
+    source = store.load()
+    given, vocab = without_network(given, source), source.vocab
+    reading = {name: given[name] for name in ("encoding", "min_count") if name in given}
+    text = load_corpus(sources or (BUNDLED,), normalize=vocab.normalize, known=vocab, **reading)
+    told = f"{store.name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
+    return run_from(source, store.name, text, given, budget), replace(text, remarks=(*text.remarks, told))
+
+
 def resumed(
     store: "CheckpointStore", sources: tuple[str, ...], given: dict[str, Any], budget: Budget
 ) -> tuple["Checkpoint", "Corpus"]:
@@ -273,7 +299,8 @@ def resumed(
     config, origin = checkpoint.train, checkpoint.origin
     if "-" in origin.sources and not sources:
         raise ResumeError(f"{store.name}: was trained from stdin: pipe the same text in and name it, -")
-    text = load_corpus(sources or origin.sources, config.encoding, checkpoint.vocab.normalize, config.min_count)
+    vocab = checkpoint.vocab
+    text = load_corpus(sources or origin.sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
     checkpoint.train = amended(checkpoint, text, given, budget)
     return checkpoint, text
 

@@ -79,12 +79,13 @@ class Watch:
             say(f"warning: {name} was {was} and is {now}: the run goes on, but its last bits may differ")
         if self.checkpoint.step:
             self.note(f"going on at step {self.checkpoint.step:,} of {self.name}")
+        begun = {"step": self.checkpoint.step, "init_from": self.checkpoint.init_from}
         sizes = {"chars": len(text.ids), "vocabulary_size": len(text.vocab), "parameters": parameters}
         settings = {**asdict(network), **asdict(config)}
         settings.pop("vocab_size")
         if self.talks:
             self.progress = Progress(self.checkpoint.step, config.steps)
-        self.event("start", model=self.name, corpus=text.sources, step=self.checkpoint.step, **sizes, **settings)
+        self.event("start", model=self.name, corpus=text.sources, **begun, **sizes, **settings)
 
     def show(self, report: "Report") -> None:
         """Tell of a step or a validation."""
