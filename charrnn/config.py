@@ -12,6 +12,8 @@ OPTIMIZER_NAMES = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
 SCHEDULE_NAMES = ("constant", "linear", "cosine")
 MAX_LAYERS = 12  # so that the named weights of any network fit the 64 members of a model file
 TRAIN_CHARS_PER_ROOT = 8000  # see default_steps
+PARAMETERS_PER_CHAR = (0.05, 2.0)  # what suits a text: below it a network is too small, above it too large
+HIDDEN_SIZES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # proposed in its place
 
 
 class Stream(IntEnum):
@@ -61,6 +63,10 @@ class ModelConfig:
     def lines(self) -> bool:
         """Whether each line is a text of its own."""
         return self.line_end is not None
+
+    def __str__(self) -> str:
+        kind = f"{self.activation} {self.cell}" if self.cell == "rnn" else self.cell
+        return f"{kind}, {self.num_layers} x {self.hidden_size}{', each line on its own' if self.lines else ''}"
 
     @property
     def recurrence(self) -> str:

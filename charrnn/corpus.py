@@ -207,8 +207,14 @@ class Reader:
                 yield from characters(raw, name, self.encoding, self.normalize, remarks)
 
 
-def load_corpus(sources: Iterable[str], encoding: str = "utf-8", normalize: str = "none", min_count: int = 1) -> Corpus:
-    """Read texts, build their vocabulary and write their ids to disk.
+def load_corpus(
+    sources: Iterable[str],
+    encoding: str = "utf-8",
+    normalize: str = "none",
+    min_count: int = 1,
+    known: Vocab | None = None,
+) -> Corpus:
+    """Read texts, build their vocabulary, of which some may be known, and write their ids to disk.
 
     Raises TextError for a source that cannot be read or decoded, or holds fewer than two different characters.
     """
@@ -219,7 +225,7 @@ def load_corpus(sources: Iterable[str], encoding: str = "utf-8", normalize: str 
         reader = Reader(sources, encoding, normalize, stack)
         counts = count_codes(reader.blocks(remarks, digest.update))
         check_variety(counts, " ".join(sources))
-        vocab = Vocab.build(counts, min_count, normalize)
+        vocab = Vocab.build(counts, min_count, normalize, known)
         if len(vocab) < 2:
             raise TextError(f"{' '.join(sources)}: --min-count {min_count} leaves one symbol only: take a smaller one")
         again = hashlib.sha256()

@@ -42,6 +42,8 @@ from charrnn.ops import (
     linear_forward,
 )
 
+SYMBOL_ROWS = ("embed.W", "head.W_hy", "head.b_y")  # the parameters that have a row a symbol
+
 
 def parameter_shapes(config: ModelConfig) -> Shapes:
     """Return name -> shape of every parameter in the order of the flat vector: all matrices, then all biases.

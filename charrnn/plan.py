@@ -26,6 +26,8 @@ from charrnn.train import parts, train
 # what a run that goes on may change
 CHANGEABLE = ("lr", "schedule", "warmup", "weight_decay", "grad_clip", "eval_every", "patience")
 
+LONGEST_TRIAL = 10.0  # seconds to measure a speed for: of long runs Deadline sees the speed anyway
+
 
 def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[ModelConfig, TrainConfig]:
     """Return the network and the run for a text: what is given by name, and for the rest what suits the text's size.
@@ -69,13 +71,9 @@ def amended(checkpoint: Checkpoint, text: Corpus, given: dict[str, Any], budget:
     """
     config, form = checkpoint.train, checkpoint.vocab.normalize
     before = {**asdict(config), **checkpoint.model.config.settings, "normalize": form}
-    different = [
-        f"--{name.replace('_', '-')} was {before[name]}, not {value}"
-        for name, value in given.items()
-        if name not in CHANGEABLE and value != before[name]
-    ]
+    different = differences(before, {name: value for name, value in given.items() if name not in CHANGEABLE})
     if different:
-        raise ResumeError(f"--resume cannot change the run: {'; '.join(different)}: leave that out, or start anew")
+        raise ResumeError(f"--resume cannot change the run: {different}: leave that out, or start anew")
     if text.sha256 != checkpoint.origin.sha256:
         raise ResumeError(f"{' '.join(text.sources)}: --resume needs the text that the model has been trained on")
     config = replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE})
@@ -85,6 +83,12 @@ def amended(checkpoint: Checkpoint, text: Corpus, given: dict[str, Any], budget:
     return replace(config, **counted(budget, to_learn, config.batch_size, config.seq_len))
 
 
+def differences(before: dict[str, Any], given: dict[str, Any]) -> str:
+    """Say which settings given are not as they were; nothing if all are."""
+    options = {f"--{name.replace('_', '-')}": (before[name], value) for name, value in given.items()}
+    return "; ".join(f"{option} was {old}, not {new}" for option, (old, new) in options.items() if old != new)
+
+
 def fit_to_time(checkpoint: Checkpoint, ids: Ids, budget: Budget, used: float) -> TrainConfig:
     """Measure training and validation on copies; return the configuration that fills the seconds left of a budget.
 
@@ -92,8 +96,9 @@ def fit_to_time(checkpoint: Checkpoint, ids: Ids, budget: Budget, used: float) -
     """
     began = time.perf_counter()
     held_out = parts(checkpoint, ids)[1]
-    per_step = seconds_per_step(checkpoint, ids, max(0.2, 0.01 * budget.amount))
-    per_validation = seconds_per_char(checkpoint, held_out, max(0.1, 0.005 * budget.amount)) * len(held_out)
+    trial = min(LONGEST_TRIAL, max(0.2, 0.01 * budget.amount))
+    per_step = seconds_per_step(checkpoint, ids, trial)
+    per_validation = seconds_per_char(checkpoint, held_out, trial / 2) * len(held_out)
     left = budget.amount - used - (time.perf_counter() - began)
     validations = max(1, min(10, int(0.1 * left / per_validation))) if per_validation else 1
     steps = max(1, int((left - validations * per_validation) / per_step))

@@ -75,8 +75,7 @@ def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
     config, model = checkpoint.train, checkpoint.model
     to_learn, held_out = parts(checkpoint, ids)
     streams = Streams(to_learn, config.batch_size, config.seq_len, checkpoint.vocab.start_id)
-    masks = config.seq_len if config.dropout else 1 if config.variational_dropout else 0
-    cache = model.cache(config.seq_len, config.batch_size, masks)
+    cache = model.cache(config.seq_len, config.batch_size, masks(config))
     gradient = np.zeros_like(model.vector)
     while True:
         if len(held_out) and validation_due(checkpoint):
@@ -84,6 +83,11 @@ def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
         if checkpoint.step >= checkpoint.train.steps or out_of_patience(checkpoint):
             return
         yield train_step(checkpoint, streams, cache, gradient)
+
+
+def masks(config: TrainConfig) -> int:
+    """Return how many dropout masks the workspace of a window has: one a step, one for the whole window, or none."""
+    return config.seq_len if config.dropout else 1 if config.variational_dropout else 0
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is found below

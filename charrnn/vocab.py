@@ -51,10 +51,22 @@ class Vocab:
             raise UsageError(f"--normalize {self.normalize}: must be one of {', '.join(NORMALIZATIONS)}")
 
     @classmethod
-    def build(cls, counts: NDArray[np.int64], min_count: int = 1, normalize: str = "none") -> "Vocab":
-        """Make the vocabulary of counts[code point]; what is rarer than min_count becomes the unknown symbol."""
-        symbols = np.flatnonzero(counts >= min_count).astype(np.uint32)
-        return cls(symbols, unknown=bool(np.any((counts > 0) & (counts < min_count))), normalize=normalize)
+    def build(
+        cls,
+        counts: NDArray[np.int64],
+        min_count: int = 1,
+        normalize: str = "none",
+        known: "Vocab | None" = None,
+    ) -> "Vocab":
+        """Make the vocabulary of counts[code point]; what is rarer than min_count becomes the unknown symbol.
+
+        All symbols of a vocabulary that is known already belong to it, however rare, and so does its unknown symbol.
+        """
+        kept = counts >= min_count  # (0x110000,)
+        if known is not None:
+            kept[known.symbols] = True
+        unknown = bool(np.any((counts > 0) & ~kept)) or (known is not None and known.unknown)
+        return cls(np.flatnonzero(kept).astype(np.uint32), unknown, normalize)
 
     def __len__(self) -> int:
         return len(self.symbols) + self.unknown
@@ -90,6 +102,11 @@ class Vocab:
         A vocabulary without a newline takes its unknown symbol, or else its first one.
         """
         return max(0, int(self.table[ord("\n")]))
+
+    def ids_in(self, larger: "Vocab") -> Ids:
+        """Return the id of each of our symbols, (V,), in a vocabulary built with this one known."""
+        unknown = [len(larger) - 1] if self.unknown else []
+        return np.concatenate([larger.table[self.symbols], np.array(unknown, np.int32)])
 
     def encode(self, text: str) -> Ids:
         """Return the ids of a text already normalized, (N,); UNKNOWN for characters outside the vocabulary."""

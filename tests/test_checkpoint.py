@@ -117,6 +117,7 @@ def checkpoints(draw: st.DrawFn) -> Checkpoint:
         draw(st.none() | st.builds(Best, steps, amount, st.just(vectors[3]))),
         [(at, draw(amount), draw(amount)) for at in sorted(draw(st.sets(steps, max_size=3)))],
         draw(st.dictionaries(text, text, max_size=3)),
+        draw(st.none() | text),
     )
 
 
@@ -322,6 +323,7 @@ ENTRIES: dict[str, list[object]] = {  # values that a manifest cannot have
     "best/more": [1],
     "environment": [None, [], MISSING],
     "environment/numpy": [2, None],
+    "init_from": [0, [], {}, MISSING],
     "sha256": [None, [], {}, MISSING],
     "sha256/last": ["0" * 64, None, MISSING],
     "sha256/more": ["0" * 64],

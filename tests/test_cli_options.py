@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from charrnn.checkpoint import CheckpointStore
 from charrnn.cli import app
-from charrnn.cli.options import UNITS, duration, model_path
+from charrnn.cli.options import UNITS, duration, in_units, model_path
 from charrnn.cli.watch import SaveClock
 from charrnn.errors import UsageError
 from tests.helpers.command import NETWORK, charrnn, ok, refused, start
@@ -43,6 +43,23 @@ def test_times_as_people_write_them(text: str, seconds: float) -> None:
 def test_a_time_that_is_none_is_refused_by_name(text: str) -> None:
     with pytest.raises(UsageError, match=f"^--time {text}"):
         duration(text, "--time")
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(st.floats(0.1, 10**8))
+def test_a_time_is_written_as_it_is_read(seconds: float) -> None:
+    assert duration(in_units(seconds), "--time") == pytest.approx(seconds, rel=0.03, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *[(0, "0.0s"), (4.25, "4.2s"), (59.97, "1m"), (185.4, "3m5s"), (3599.7, "1h"), (5400, "1h30m")],
+        *[(86399, "24h"), (200_000, "2d8h")],
+    ],
+)
+def test_times_as_they_are_told(seconds: float, text: str) -> None:
+    assert in_units(seconds) == text
 
 
 def test_saves_are_due_every_so_many_steps_or_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from charrnn import corpus
 from charrnn.corpus import SAFE_CUT, STDIN, Corpus, Streams, characters, load_corpus, raw_blocks, read_text, split
 from charrnn.errors import TextError, UsageError
-from charrnn.vocab import NORMALIZATIONS, normalized
+from charrnn.vocab import NORMALIZATIONS, Vocab, normalized
 
 few = settings(deadline=None, max_examples=50, derandomize=True)
 
@@ -163,6 +163,11 @@ def test_ids_are_a_read_only_map_of_the_smallest_type(tmp_path: Path, different:
 
 def test_rare_characters_become_the_unknown_symbol(tmp_path: Path) -> None:
     assert text_of(load_corpus([file_in(tmp_path, b"aabbc\n\n")], min_count=2)) == "aabb\ufffd\n\n"
+
+
+def test_symbols_that_are_known_stay_though_the_text_lacks_them(tmp_path: Path) -> None:
+    read = load_corpus([file_in(tmp_path, b"cabca\n")], min_count=2, known=Vocab(np.array([98, 122], np.uint32)))
+    assert (read.vocab.characters, text_of(read)) == ([*"abcz", "\ufffd"], "cabca\ufffd")
 
 
 @pytest.mark.parametrize("piped", [False, True])

@@ -22,6 +22,7 @@ LEVELS = [
     {"checkpoint"},
     {"train"},
     {"plan"},
+    {"forecast", "transfer"},
     {"terminal"},
     {"cli"},
     {"__main__"},

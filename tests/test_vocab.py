@@ -35,6 +35,24 @@ def test_characters_rarer_than_min_count_share_one_symbol(text: str, min_count: 
     assert vocab.encode("".join(sorted(rare)) + "Ω").tolist() == [len(kept) if rare else UNKNOWN] * (len(rare) + 1)
 
 
+@few
+@given(st.text("abcd", min_size=1), st.integers(1, 4), st.text("bcdeé😀", min_size=1), st.integers(1, 4))
+def test_a_vocabulary_grows_and_forgets_nothing(old: str, old_count: int, new: str, new_count: int) -> None:
+    known = vocab_of(old, old_count)
+    counts = np.bincount(codes_of(new), minlength=CODE_POINTS)
+    vocab = Vocab.build(counts, new_count, "nfc", known)
+    frequent = {c for c in new if new.count(c) >= new_count}
+    assert vocab.characters[: len(vocab.symbols)] == sorted({*known.characters[: len(known.symbols)], *frequent})
+    assert vocab.unknown == (known.unknown or not set(new) <= set(vocab.characters))
+    assert vocab.normalize == "nfc"
+    assert [vocab.characters[i] for i in known.ids_in(vocab)] == known.characters
+
+
+def test_a_text_of_known_symbols_leaves_a_vocabulary_as_it_is() -> None:
+    for known in (vocab_of("cab"), vocab_of("aabbc", 2)):
+        assert Vocab.build(np.bincount(codes_of("bab"), minlength=CODE_POINTS), known=known) == known
+
+
 @pytest.mark.parametrize("unknown", [False, True])
 @pytest.mark.parametrize(
     ("size", "dtype"),

@@ -45,6 +45,7 @@ class Checkpoint:
     best: Best | None = None
     history: list[tuple[int, float, float]] = field(default_factory=list)  # step, train loss, held-out loss
     environment: dict[str, str] = field(default_factory=dict)
+    init_from: str | None = None  # the model whose weights it started from, as it was named
 
     @property
     def best_model(self) -> CharRNN:

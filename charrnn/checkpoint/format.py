@@ -49,6 +49,7 @@ MANIFEST = {
     "loss_sum": float,
     "best": (type(None), {"step": int, "nats": float}),
     "environment": {str: str},
+    "init_from": (type(None), str),
     "sha256": {str: str},
 }
 
@@ -100,6 +101,7 @@ def to_manifest(checkpoint: Checkpoint, arrays: Arrays) -> dict[str, Any]:
         "loss_sum": checkpoint.loss_sum,
         "best": {"step": best.step, "nats": best.nats} if best else None,
         "environment": checkpoint.environment,
+        "init_from": checkpoint.init_from,
         "sha256": {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()},
     }
 
@@ -134,6 +136,7 @@ def from_manifest(manifest: dict[str, Any], arrays: Arrays) -> Checkpoint:
         Best(best["step"], best["nats"], weights) if best else None,
         [(int(at), float(train_loss), float(loss)) for at, train_loss, loss in history],
         manifest["environment"],
+        manifest["init_from"],
     )
 
 

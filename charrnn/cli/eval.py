@@ -135,7 +135,8 @@ def own_text(checkpoint: "Checkpoint", for_scoring: bool, for_baselines: bool) -
         raise TextError(f"the model was trained from stdin: {advice}")
     if for_scoring and not config.val_fraction:
         raise TextError("the model was trained on all of its text (--val-fraction 0): name a text to score")
-    corpus = load_corpus(origin.sources, config.encoding, checkpoint.vocab.normalize, config.min_count)
+    vocab = checkpoint.vocab
+    corpus = load_corpus(origin.sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
     if corpus.sha256 != origin.sha256:
         raise TextError(f"{' '.join(origin.sources)}: not the text that the model was trained on: {advice}")
     return parts(checkpoint, corpus.ids)

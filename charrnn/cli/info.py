@@ -47,6 +47,7 @@ def info(
                 "val_nats_per_char": best.nats if best else None,
                 "val_bits_per_char": bits(best.nats) if best else None,
                 "corpus": asdict(checkpoint.origin),
+                "init_from": checkpoint.init_from,
                 "train": asdict(checkpoint.train),
                 "history": [
                     {"step": step, "train_nats_per_char": train_loss, "val_nats_per_char": loss}
@@ -63,14 +64,13 @@ def rows(checkpoint: "Checkpoint") -> dict[str, str]:
     from charrnn.evaluate import bits
 
     config, run, origin, best = checkpoint.model.config, checkpoint.train, checkpoint.origin, checkpoint.best
-    kind = f"{config.activation} {config.cell}" if config.cell == "rnn" else config.cell
-    lines = ", each line on its own" if config.lines else ""
     losses = [f"{step:,}: {bits(t):.3f} / {bits(v):.3f}" for step, t, v in checkpoint.history[-10:]]
     return {
-        "network": f"{kind}, {config.num_layers} x {config.hidden_size}, embedding {config.embed_size}{lines}",
+        "network": f"{config}, embedding {config.embed_size}",
         "parameters": f"{len(checkpoint.model.vector):,}",
         "vocabulary": f"{len(checkpoint.vocab):,} symbols",
         "corpus": f"{' '.join(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",
+        **({"started from": checkpoint.init_from} if checkpoint.init_from is not None else {}),
         "training": f"step {checkpoint.step:,} of {run.steps:,} ({run.budget}), {run.batch_size} x {run.seq_len}, "
         f"lr {run.lr:g}, seed {run.seed}",
         "held out": f"{bits(best.nats):.4f} bits a character, best at step {best.step:,}" if best else "not scored",

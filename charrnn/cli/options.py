@@ -57,21 +57,26 @@ def folder() -> Path:
     return Path(os.environ.get("CHARRNN_CHECKPOINTS") or "checkpoints")
 
 
-def model_path(name: str) -> Path:
+def model_path(name: str, option: str = "--model") -> Path:
     """Return the file of a model: a path as it is, a bare name in the folder of models."""
     if not name:
-        raise UsageError("--model: the name is empty")
+        raise UsageError(f"{option}: the name is empty")
     is_path = name.endswith(".npz") or "/" in name or os.sep in name
     return Path(name) if is_path else folder() / f"{name}.npz"
+
+
+def named_model(name: str, option: str) -> Path:
+    """Return the file of a model to read that an option names."""
+    path = model_path(name, option)
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such model: make it with `charrnn train`, or name another with {option}")
+    return path
 
 
 def existing_model(name: str | None, quiet: bool) -> Path:
     """Return the file of a model to read: the one named, else the newest one, said on stderr."""
     if name is not None:
-        path = model_path(name)
-        if not path.exists():
-            raise CheckpointError(f"{path}: no such model: make it with `charrnn train`, or name another with -m")
-        return path
+        return named_model(name, "--model")
     models = sorted(folder().glob("[!.]*.npz"), key=lambda path: path.stat().st_mtime_ns)
     if not models:
         raise CheckpointError(f"{folder()}: no model here yet: make one with `charrnn train`, or name one with -m")
@@ -91,6 +96,15 @@ def duration(text: str, option: str) -> float:
     if not 0 < seconds < math.inf:
         raise UsageError(f"{option} {text}: must be more than nothing")
     return seconds
+
+
+def in_units(seconds: float) -> str:
+    """Return seconds as a time that can be given back, in its two largest units: 4.2s, 3m5s, 1h30m."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f}s"
+    large, small = next(pair for pair in (("d", "h"), ("h", "m"), ("m", "s")) if round(seconds) >= UNITS[pair[0]])
+    count, rest = divmod(round(seconds / UNITS[small]), round(UNITS[large] / UNITS[small]))
+    return f"{count}{large}" + (f"{rest}{small}" if rest else "")
 
 
 def use_threads(count: int | None) -> None:

@@ -3,13 +3,14 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from charrnn.cli.foretell import foretell
 from charrnn.cli.options import (
     ColorOption,
     DebugOption,
@@ -20,20 +21,20 @@ from charrnn.cli.options import (
     duration,
     folder,
     model_path,
+    named_model,
     option,
     use_threads,
     was_typed,
 )
+from charrnn.cli.run import run
 from charrnn.cli.streams import Interrupt, Output, die_by
 from charrnn.cli.watch import SaveClock, Watch
 from charrnn.config import Budget, ModelConfig, TrainConfig, require
-from charrnn.errors import CheckpointError, DivergedError, ResumeError, UsageError
-from charrnn.terminal import say
+from charrnn.errors import CheckpointError, ResumeError, UsageError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint import Checkpoint, CheckpointStore
     from charrnn.corpus import Corpus
-    from charrnn.plan import Deadline
 
 SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize", "lines"} - {"steps"}
 
@@ -149,6 +150,9 @@ def train(
         str, option("--save-every", metavar="N|TIME", text="Steps (200) or time (30s).", default="30s")
     ] = "30s",
     resume: Annotated[bool, option("--resume", text="Go on with the model; start it if it is not there.")] = False,
+    init_from: Annotated[
+        str | None, option("--init-from", metavar="MODEL", text="Start from the best weights of another model.")
+    ] = None,
     force: Annotated[bool, option("--force", text="Replace the model.")] = False,
     lines: Annotated[bool | None, option("--lines", text="Learn each line as an example of its own.")] = None,
     min_count: Annotated[
@@ -170,6 +174,7 @@ def train(
     seed: Annotated[
         int | None, option("--seed", metavar="N", text="The same seed, the same model.", default=TrainConfig.seed)
     ] = None,
+    dry_run: Annotated[bool, option("--dry-run", text="Tell what would be done and how long; do nothing.")] = False,
     threads: ThreadsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -190,18 +195,27 @@ def train(
     sources = tuple(corpus or ())
     store = CheckpointStore(model_path(model) if model is not None else folder() / f"{stem(sources)}.npz")
     refuse_the_corpus(store, sources)
+    refuse_a_missing_folder(store)
     output = Output()
-    with sole_writer(store):
+    with nullcontext() if dry_run else sole_writer(store):
         going_on = resume and store.exists()
         if store.exists() and not (going_on or force):
             raise CheckpointError(f"{store.name}: exists: go on with it by --resume, or replace it by --force")
-        checkpoint, text = resumed(store, sources, given, budget) if going_on else fresh(sources, given, budget)
+        if going_on:
+            checkpoint, text = resumed(store, sources, given, budget)
+        elif init_from is not None:
+            checkpoint, text = started_from(init_from, sources, given, budget)
+        else:
+            checkpoint, text = fresh(sources, given, budget)
         deadline = None
         if budget.kind == "seconds" and checkpoint.train.budget != str(budget):
             fitted = fit_to_time(checkpoint, text.ids, budget, time.perf_counter() - begun)
             checkpoint.train = replace(fitted, eval_every=eval_every or fitted.eval_every)
             deadline = Deadline(checkpoint, begun + budget.amount)
         watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet)
+        if dry_run:
+            watch.remarks(text)
+            return foretell(store.name, checkpoint, text, output, json)
         watch.started(text)
         with Interrupt() as interrupt:
             run(checkpoint, text, store, saves, watch, interrupt, deadline)
@@ -240,6 +254,13 @@ def refuse_the_corpus(store: "CheckpointStore", sources: tuple[str, ...]) -> Non
         raise UsageError(f"--model {store.name}: is the corpus itself; name another file for the model")
 
 
+def refuse_a_missing_folder(store: "CheckpointStore") -> None:
+    """Raise CheckpointError unless the model's folder is there, or is the folder of models, which is made."""
+    place = store.path.parent
+    if not place.is_dir() and place != Path(os.path.realpath(folder())):
+        raise CheckpointError(f"{store.name}: no such folder: make it first, or give a bare name")
+
+
 def fresh(sources: tuple[str, ...], given: dict[str, Any], budget: Budget) -> tuple["Checkpoint", "Corpus"]:
     """Return a run at step 0, and its text."""
     from charrnn.corpus import BUNDLED, load_corpus
@@ -249,6 +270,23 @@ def fresh(sources: tuple[str, ...], given: dict[str, Any], budget: Budget) -> tu
     reading = {name: given[name] for name in ("encoding", "normalize", "min_count") if name in given}
     text = load_corpus(sources or (BUNDLED,), **reading)
     return new_run(*configure(text, given, budget), text), text
+
+
+def started_from(
+    model: str, sources: tuple[str, ...], given: dict[str, Any], budget: Budget
+) -> tuple["Checkpoint", "Corpus"]:
+    """Return a run at step 0 that begins with the best weights of a model, and its text."""
+    from charrnn.checkpoint import CheckpointStore
+    from charrnn.corpus import BUNDLED, load_corpus
+    from charrnn.transfer import run_from, without_network
+
+    store = CheckpointStore(named_model(model, "--init-from"))
+    source = store.load()
+    given, vocab = without_network(given, source), source.vocab
+    reading = {name: given[name] for name in ("encoding", "min_count") if name in given}
+    text = load_corpus(sources or (BUNDLED,), normalize=vocab.normalize, known=vocab, **reading)
+    told = f"{store.name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
+    return run_from(source, store.name, text, given, budget), replace(text, remarks=(*text.remarks, told))
 
 
 def resumed(
@@ -262,7 +300,8 @@ def resumed(
     config, origin = checkpoint.train, checkpoint.origin
     if "-" in origin.sources and not sources:
         raise ResumeError(f"{store.name}: was trained from stdin: pipe the same text in and name it, -")
-    text = load_corpus(sources or origin.sources, config.encoding, checkpoint.vocab.normalize, config.min_count)
+    vocab = checkpoint.vocab
+    text = load_corpus(sources or origin.sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
     checkpoint.train = amended(checkpoint, text, given, budget)
     return checkpoint, text
 
@@ -272,8 +311,6 @@ def sole_writer(store: "CheckpointStore") -> Iterator[None]:
     """Lock the model from before it is read until it is done; the folder of models is made, and goes if left empty."""
     place = store.path.parent
     new = not place.is_dir()
-    if new and place != Path(os.path.realpath(folder())):
-        raise CheckpointError(f"{store.name}: no such folder: make it first, or give a bare name")
     try:
         place.mkdir(exist_ok=True)
         with store.lock():
@@ -282,59 +319,3 @@ def sole_writer(store: "CheckpointStore") -> Iterator[None]:
         if new:
             with suppress(OSError):
                 place.rmdir()
-
-
-def run(
-    checkpoint: "Checkpoint",
-    text: "Corpus",
-    store: "CheckpointStore",
-    saves: SaveClock,
-    watch: Watch,
-    interrupt: Interrupt,
-    deadline: "Deadline | None",
-) -> None:
-    """Train, saving before the first step, on the way and at the end, so that there is always a whole model."""
-    from charrnn.train import EvalReport, StepReport, train
-
-    saved = keep(checkpoint, store, watch)
-    try:
-        for report in train(checkpoint, text.ids):
-            watch.show(report)
-            if interrupt.number:
-                break
-            if deadline and isinstance(report, EvalReport) and report.loss is not None:
-                deadline.refit(checkpoint)
-            if saves.due(report.step) if isinstance(report, StepReport) else report.best:
-                saved = try_to_keep(checkpoint, store, watch, saved)
-                saves.restart()
-    except DivergedError as error:
-        raise DivergedError(f"{error}; {store.name} keeps the model of step {saved[0]}") from error
-    finally:
-        watch.close()
-    if saved != progress(checkpoint):
-        keep(checkpoint, store, watch)
-    if interrupt.number:
-        watch.note(f"stopped at step {checkpoint.step:,} and saved: --resume goes on with {store.name}")
-
-
-def progress(checkpoint: "Checkpoint") -> tuple[int, int]:
-    """Return what changes whenever a checkpoint does: the steps and the validations done."""
-    return checkpoint.step, len(checkpoint.history)
-
-
-def keep(checkpoint: "Checkpoint", store: "CheckpointStore", watch: Watch) -> tuple[int, int]:
-    """Save, and return the progress saved."""
-    store.save(checkpoint)
-    watch.saved()
-    return progress(checkpoint)
-
-
-def try_to_keep(
-    checkpoint: "Checkpoint", store: "CheckpointStore", watch: Watch, saved: tuple[int, int]
-) -> tuple[int, int]:
-    """Save on the way: a failure is a warning, since the old file is whole and a later save may succeed."""
-    try:
-        return keep(checkpoint, store, watch)
-    except CheckpointError as error:
-        say(f"warning: {error}; training goes on, the file has step {saved[0]}")
-        return saved

@@ -52,23 +52,26 @@ class Watch:
         if self.output:
             self.output.record({"event": event, **values})
 
+    def remarks(self, text: "Corpus") -> None:
+        """Tell what reading a text changed, and which it is if nobody named one."""
+        from charrnn.corpus import BUNDLED
+
+        if text.sources == (BUNDLED,):
+            self.note("no text named: learning from the plays that come with the program")
+        for remark in text.remarks:
+            self.note(remark)
+
     def started(self, text: "Corpus") -> None:
         """Tell what will be done."""
         from charrnn.checkpoint import moved
-        from charrnn.corpus import BUNDLED
 
         config, network = self.checkpoint.train, self.checkpoint.model.config
         a_step = config.batch_size * config.seq_len
         times = config.steps * a_step / (len(text.ids) * (1 - config.val_fraction))
-        if text.sources == (BUNDLED,):
-            self.note("no text named: learning from the plays that come with the program")
-        kind = f"{network.activation} {network.cell}" if network.cell == "rnn" else network.cell
         parameters = len(self.checkpoint.model.vector)
-        lines = ", each line on its own" if network.lines else ""
-        for remark in text.remarks:
-            self.note(remark)
+        self.remarks(text)
         self.note(f"text: {' '.join(text.sources)}, {len(text.ids):,} characters, {len(text.vocab):,} symbols")
-        self.note(f"network: {kind}, {network.num_layers} x {network.hidden_size}, {parameters:,} parameters{lines}")
+        self.note(f"network: {network}, {parameters:,} parameters")
         self.note(
             f"budget: {config.steps:,} steps of {a_step:,} characters, {times:.1f} times the text ({config.budget})"
         )
@@ -76,11 +79,12 @@ class Watch:
             say(f"warning: {name} was {was} and is {now}: the run goes on, but its last bits may differ")
         if self.checkpoint.step:
             self.note(f"going on at step {self.checkpoint.step:,} of {self.name}")
+        begun = {"step": self.checkpoint.step, "init_from": self.checkpoint.init_from}
         settings = {**network.settings, **asdict(config)}
         sizes = {"chars": len(text.ids), "vocabulary_size": len(text.vocab), "parameters": parameters}
         if self.talks:
             self.progress = Progress(self.checkpoint.step, config.steps)
-        self.event("start", model=self.name, corpus=text.sources, step=self.checkpoint.step, **sizes, **settings)
+        self.event("start", model=self.name, corpus=text.sources, **begun, **sizes, **settings)
 
     def show(self, report: "Report") -> None:
         """Tell of a step or a validation."""

@@ -34,9 +34,9 @@ def cell_settings(name: str) -> dict[str, Any]:
     return settings
 
 
-def corpus_of(text: str, min_count: int = 1) -> Corpus:
+def corpus_of(text: str, min_count: int = 1, known: Vocab | None = None) -> Corpus:
     counts = np.bincount(codes_of(text), minlength=CODE_POINTS)
-    vocab = Vocab.build(counts, min_count)
+    vocab = Vocab.build(counts, min_count, known=known)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Corpus(vocab.encode(text).astype(vocab.id_dtype), vocab, ("a.txt",), digest, ())
 

@@ -1,0 +1,69 @@
+"""A run from its first save to its last."""
+
+from typing import TYPE_CHECKING
+
+from charrnn.cli.streams import Interrupt
+from charrnn.cli.watch import SaveClock, Watch
+from charrnn.errors import CheckpointError, DivergedError
+from charrnn.terminal import say
+
+if TYPE_CHECKING:
+    from charrnn.checkpoint import Checkpoint, CheckpointStore
+    from charrnn.corpus import Corpus
+    from charrnn.plan import Deadline
+
+
+def run(
+    checkpoint: "Checkpoint",
+    text: "Corpus",
+    store: "CheckpointStore",
+    saves: SaveClock,
+    watch: Watch,
+    interrupt: Interrupt,
+    deadline: "Deadline | None",
+) -> None:
+    """Train, saving before the first step, on the way and at the end, so that there is always a whole model."""
+    from charrnn.train import EvalReport, StepReport, train
+
+    saved = keep(checkpoint, store, watch)
+    try:
+        for report in train(checkpoint, text.ids):
+            watch.show(report)
+            if interrupt.number:
+                break
+            if deadline and isinstance(report, EvalReport) and report.loss is not None:
+                deadline.refit(checkpoint)
+            if saves.due(report.step) if isinstance(report, StepReport) else report.best:
+                saved = try_to_keep(checkpoint, store, watch, saved)
+                saves.restart()
+    except DivergedError as error:
+        raise DivergedError(f"{error}; {store.name} keeps the model of step {saved[0]}") from error
+    finally:
+        watch.close()
+    if saved != progress(checkpoint):
+        keep(checkpoint, store, watch)
+    if interrupt.number:
+        watch.note(f"stopped at step {checkpoint.step:,} and saved: --resume goes on with {store.name}")
+
+
+def progress(checkpoint: "Checkpoint") -> tuple[int, int]:
+    """Return what changes whenever a checkpoint does: the steps and the validations done."""
+    return checkpoint.step, len(checkpoint.history)
+
+
+def keep(checkpoint: "Checkpoint", store: "CheckpointStore", watch: Watch) -> tuple[int, int]:
+    """Save, and return the progress saved."""
+    store.save(checkpoint)
+    watch.saved()
+    return progress(checkpoint)
+
+
+def try_to_keep(
+    checkpoint: "Checkpoint", store: "CheckpointStore", watch: Watch, saved: tuple[int, int]
+) -> tuple[int, int]:
+    """Save on the way: a failure is a warning, since the old file is whole and a later save may succeed."""
+    try:
+        return keep(checkpoint, store, watch)
+    except CheckpointError as error:
+        say(f"warning: {error}; training goes on, the file has step {saved[0]}")
+        return saved

@@ -1,0 +1,101 @@
+"""What a run would take, and whether its network suits its text: told before its first step, and nothing changes."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from charrnn.checkpoint import Checkpoint
+from charrnn.config import HIDDEN_SIZES, PARAMETERS_PER_CHAR, ModelConfig
+from charrnn.corpus import Streams
+from charrnn.evaluate import WINDOW
+from charrnn.model import CharRNN, parameter_shapes, size_of
+from charrnn.ops import Ids
+from charrnn.plan import seconds_per_char, seconds_per_step
+from charrnn.train import masks, out_of_patience, parts, validation_due
+
+Fit = Literal["suits", "too small", "too large"]
+STEP_SECONDS, VALIDATION_SECONDS = 1.0, 0.5  # how long each is measured
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run would take, and how its network fits its text."""
+
+    parameters: int
+    memory_bytes: int
+    train_chars: int
+    val_chars: int
+    epochs: float  # of the whole budget, from step 0
+    chars_per_second: float  # learnt from, validations not counted
+    seconds: float  # for the steps and validations that are left
+    fit: Fit
+    suitable_hidden_size: int | None  # with all else as it is; None where none of HIDDEN_SIZES suits
+
+
+def forecast(checkpoint: Checkpoint, ids: Ids) -> Forecast:
+    """Measure a step and a validation on copies; return what the run would take from where it is.
+
+    Raises what training would: TextError for a text too short, DivergedError for numbers no longer finite.
+    """
+    config, model = checkpoint.train, checkpoint.model
+    to_learn, held_out = parts(checkpoint, ids)
+    streams = Streams(to_learn, config.batch_size, config.seq_len, checkpoint.vocab.start_id)
+    per_step = seconds_per_step(checkpoint, ids, STEP_SECONDS)
+    per_validation = seconds_per_char(checkpoint, held_out, VALIDATION_SECONDS) * len(held_out)
+    steps, validations = still_to_do(checkpoint)
+    fit, suitable = fit_to_text(model.config, len(to_learn))
+    return Forecast(
+        parameters=len(model.vector),
+        memory_bytes=memory(checkpoint),
+        train_chars=len(to_learn),
+        val_chars=len(held_out),
+        epochs=config.steps / streams.steps_per_epoch,
+        chars_per_second=config.batch_size * config.seq_len / per_step,
+        seconds=steps * per_step + validations * per_validation,
+        fit=fit,
+        suitable_hidden_size=suitable,
+    )
+
+
+def still_to_do(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Return how many steps and how many validations are left: one every so many steps, and one after the last."""
+    step, steps, every = checkpoint.step, checkpoint.train.steps, checkpoint.train.eval_every
+    due = int(validation_due(checkpoint))
+    if step >= steps or out_of_patience(checkpoint):
+        return 0, due
+    return steps - step, due + -(-steps // every) - step // every
+
+
+def memory(checkpoint: Checkpoint) -> int:
+    """Return the bytes that training keeps allocated beside the program itself.
+
+    That is the parameters, their gradient, the optimizer's slots, the best weights and the workspaces of a window and,
+    with held-out text, of a validation. Temporary arrays within a step or a save come and go on top of it.
+    """
+    config, model = checkpoint.train, checkpoint.model
+    vectors = 2 + len(checkpoint.slots)
+    training = workspace(model, config.seq_len, config.batch_size, masks(config))
+    if not config.val_fraction:
+        return vectors * model.vector.nbytes + training
+    return (vectors + 1) * model.vector.nbytes + training + workspace(model, WINDOW, 1, 0)
+
+
+def workspace(model: CharRNN, T: int, B: int, masks: int) -> int:
+    """Return the bytes of CharRNN.cache without allocating them: they are linear in T and in B, so two small ones tell.
+
+    masks is 0, 1 or T, as in CharRNN.cache.
+    """
+    one, two = (sum(part.nbytes for part in model.cache(t, 1, min(t, masks)).values()) for t in (1, 2))
+    return B * (one + (T - 1) * (two - one))
+
+
+def fit_to_text(config: ModelConfig, chars: int) -> tuple[Fit, int | None]:
+    """Compare parameters with characters to learn from; return the verdict, and the nearest hidden size that suits."""
+    fewest, most = (rate * chars for rate in PARAMETERS_PER_CHAR)
+    sizes = {H: size_of(parameter_shapes(replace(config, hidden_size=H))) for H in (config.hidden_size, *HIDDEN_SIZES)}
+    parameters = sizes[config.hidden_size]
+    suitable = [H for H, size in sizes.items() if fewest <= size <= most]
+    if parameters < fewest:
+        return "too small", min(suitable, default=None)
+    if parameters > most:
+        return "too large", max(suitable, default=None)
+    return "suits", config.hidden_size
