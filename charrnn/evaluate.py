@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from charrnn.cells.cell import Cache
 from charrnn.errors import DivergedError
 from charrnn.model import CharRNN
-from charrnn.ops import Ids, cross_entropy_forward
+from charrnn.ops import Array, Ids, cross_entropy_forward
 from charrnn.vocab import UNKNOWN
 
 WINDOW = 256  # ids read at a time: a fixed number, so that a score does not depend on how its text arrives
@@ -61,31 +63,48 @@ def windows(blocks: Iterable[Ids], size: int) -> Iterator[Ids]:
         yield held
 
 
-def score(model: CharRNN, blocks: Iterable[Ids], start_id: int) -> Iterator[Score]:
-    """Read ids as one stream with carried state; yield the score so far after each window, in constant memory.
+class Reading(NamedTuple):
+    """A window was read: the score so far, what the window was, and what a backward pass through it needs."""
+
+    score: Score
+    x: Ids  # (T, 1), what was read; T is 0 if the vocabulary knows nothing of the window
+    y: Ids  # (T, 1), what followed
+    probs: Array  # (T, V, 1), a view into the cache
+    cache: Cache
+
+
+def read(model: CharRNN, blocks: Iterable[Ids], start_id: int, size: int) -> Iterator[Reading]:
+    """Read ids as one stream with carried state, in windows of `size` ids, in constant memory.
 
     Every character is predicted, the first after the start id. Ids of -1 are characters that the vocabulary lacks:
     they are counted and passed over. Raises DivergedError if a score is not finite.
     """
-    cache, state, before = model.cache(WINDOW, 1), model.zero_state(1), start_id
+    cache, state, before = model.cache(size, 1), model.zero_state(1), start_id
     chars, nats, hits, unknown = 0, 0.0, 0, 0
-    for window in windows(blocks, WINDOW):
-        y = window[window != UNKNOWN].astype(np.int64)[:, None]  # (T, 1)
-        unknown += len(window) - len(y)
-        if len(y):
-            x = np.concatenate([[[before]], y[:-1]])
-            logits, state = model.forward(x, state, cache)
-            hits += int(np.count_nonzero(logits.argmax(axis=1) == y))
-            with np.errstate(invalid="ignore"):
-                nats += float(cross_entropy_forward(logits, y).sum(dtype=np.float64))
-            chars, before = chars + len(y), int(y[-1, 0])
-            if not math.isfinite(nats):
-                raise DivergedError(
-                    "the model has diverged: its scores are not finite; train again with a smaller --lr"
-                )
-        yield Score(chars, nats, hits, unknown)
+    for window in windows(blocks, size):
+        known = window[window != UNKNOWN].astype(np.int64)
+        x, y = np.concatenate([[before], known[:-1]])[: len(known), None], known[:, None]
+        logits, state = model.forward(x, state, cache)
+        hits += int(np.count_nonzero(logits.argmax(axis=1) == y))
+        with np.errstate(invalid="ignore"):
+            nats += float(cross_entropy_forward(logits, y).sum(dtype=np.float64))
+        if not math.isfinite(nats):
+            raise DivergedError("the model has diverged: its scores are not finite; train again with a smaller --lr")
+        chars, unknown = chars + len(y), unknown + len(window) - len(y)
+        before = int(known[-1]) if len(known) else before
+        yield Reading(Score(chars, nats, hits, unknown), x, y, logits, cache)
+
+
+def score(model: CharRNN, blocks: Iterable[Ids], start_id: int) -> Iterator[Score]:
+    """Read ids as `read` does; yield the score so far after each window."""
+    return (reading.score for reading in read(model, blocks, start_id, WINDOW))
+
+
+def last(scores: Iterable[Score]) -> Score:
+    """Return the last of the scores so far, which is that of the whole; none at all score nothing."""
+    return max(scores, key=lambda result: result.chars + result.unknown, default=Score())
 
 
 def score_ids(model: CharRNN, blocks: Iterable[Ids], start_id: int) -> Score:
-    """Score ids to their end; none at all score nothing."""
-    return max(score(model, blocks, start_id), key=lambda result: result.chars + result.unknown, default=Score())
+    """Score ids to their end."""
+    return last(score(model, blocks, start_id))

@@ -1,7 +1,6 @@
 import json
 import math
 import re
-from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,11 @@ import pytest
 
 from benchmarks import quality
 from charrnn.checkpoint import CheckpointStore
-from charrnn.cli.eval import evaluate
 from tests.helpers.command import ENVIRONMENT, NETWORK, TEXT
 from tests.helpers.models import tiny_model
 from tests.helpers.naive import TWINS, naive_forward
 
 ROOT = Path(__file__).parents[1]
-needs_dynamic = pytest.mark.skipif("dynamic" not in signature(evaluate).parameters, reason="eval cannot learn yet")
 TINY = " ".join(map(str, (*NETWORK, "--steps", 3)))
 
 
@@ -69,7 +66,6 @@ def test_a_text_shorter_than_a_block_and_its_end_is_refused() -> None:
 # ---- the program ----
 
 
-@needs_dynamic
 def test_the_table_has_a_row_a_result_and_keeps_what_was_measured(
     tiny: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +83,6 @@ def test_the_table_has_a_row_a_result_and_keeps_what_was_measured(
     assert printed(capfd, "b.txt", "--table", "--models", "kept") == []
 
 
-@needs_dynamic
 def test_a_result_holds_what_each_protocol_says(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
     row, *_ = printed(capfd, "a.txt", "--rows", "a")
     (line,) = Path("checkpoints/quality/results.jsonl").read_text().splitlines()

@@ -89,11 +89,13 @@ def test_a_layer_equals_its_naive_twin_stream_by_stream(task: Task) -> None:
         assert_allclose(answer.grads[name], grads[name], rtol=0, atol=1e-12, err_msg=name)
 
 
-def test_every_gradient_agrees_with_finite_differences(task: Task) -> None:
-    answer = run(task)
+@pytest.mark.parametrize("zoneout", [0, 0.4])  # of the latter its expectation: training draws 0 and 1
+def test_every_gradient_agrees_with_finite_differences(task: Task, zoneout: float) -> None:
+    cache = layer_cache(task.cell, T, B, H, np.float64, zoneout)
+    answer = run(task, cache)
 
     def loss() -> float:
-        h, last, *_ = run(task)
+        h, last, *_ = run(task, cache)
         return float(np.vdot(task.dh, h) + np.vdot(np.array(task.dstate), np.array(last)))
 
     def named(x: Array, state: LayerState, params: Params) -> Params:

@@ -165,3 +165,35 @@ def test_baselines_need_the_training_text_but_no_held_out_part() -> None:
     Path("b.txt").replace("a.txt")
     refused(charrnn("eval", "-m", "c", "a.txt", "--against-baselines"), 1, "a.txt: not the text", "leave out")
     refused(charrnn("eval", "-m", "c", "nothere.txt"), 1, "nothere.txt")
+
+
+# ---- --dynamic ----
+
+
+def test_learning_while_reading_makes_a_text_cheaper_and_leaves_the_file_as_it_is() -> None:
+    path = Path("checkpoints/a.npz")
+    content = path.read_bytes()
+    (static,) = ok("eval", "a.txt", "--json").records
+    (dynamic,) = ok("eval", "a.txt", "--dynamic", "--json").records
+    assert dynamic["nats_per_char"] < static["nats_per_char"] - 0.1
+    figures = {"nats_per_char", "bits_per_char", "perplexity", "accuracy"}
+    assert {key for key in KEYS if dynamic[key] != static[key]} <= figures
+    assert path.read_bytes() == content
+    assert [entry.name for entry in path.parent.iterdir() if entry.suffix == ".npz"] == ["a.npz"]
+
+
+def test_every_text_begins_with_the_weights_of_the_model() -> None:
+    Path("b.txt").write_text(TEXT[::-1])
+    rows = ok("eval", "-m", "a", "--dynamic", "b.txt", "a.txt", "-", input=TEXT.encode()).text.splitlines()
+    alone = ok("eval", "-m", "a", "--dynamic", "a.txt").text
+    assert f"{rows[1]}\n" == alone
+    assert rows[2].split("\t")[:2] == rows[1].split("\t")[:2] != rows[0].split("\t")[:2]
+
+
+def test_the_baselines_beside_a_learning_model_are_the_same() -> None:
+    static, dynamic = (
+        ok("eval", "-m", "a", "a.txt", "--against-baselines", "--json", *more).records for more in ((), ("--dynamic",))
+    )
+    assert dynamic[1:] == static[1:]
+    assert dynamic[0] == ok("eval", "-m", "a", "a.txt", "--dynamic", "--json").records[0]
+    assert dynamic[0]["nats_per_char"] < static[0]["nats_per_char"]

@@ -19,7 +19,7 @@ LEVELS = [
     {"cells", "optim"},
     {"model", "vocab"},
     {"baselines", "corpus", "evaluate", "sampling", "schedule"},
-    {"checkpoint"},
+    {"checkpoint", "dynamic"},
     {"train"},
     {"plan"},
     {"forecast", "transfer"},

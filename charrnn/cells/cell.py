@@ -22,8 +22,8 @@ Cache = dict[str, Array]  # what backward needs, allocated once for T steps of B
 class Cell(NamedTuple):
     """A recurrence over T steps. Shapes: a, da (T, G·H, B); h, dh (T, H, B); each part of a state (H, B).
 
-    Where the layer has zoneout, its cache holds `keep` (T, S, H, B) for the S parts of the state, and every step ends
-    with zoneout_forward. Backward holds for keep of 0 and 1, as training draws it.
+    The cache is the layer's: beside the cell's own arrays it holds `a`, which the cell may write over, and with zoneout
+    `keep` (T, S, H, B) for the S parts of the state; then every step ends with zoneout_forward.
 
     Where a stream holds lines that know nothing of each other, the cache holds `alive` (T, B), 0 at the steps that
     begin one, and every step begins with reset_forward, or backward ends with reset_backward. What is reset is the row

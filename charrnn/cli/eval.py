@@ -38,6 +38,9 @@ def evaluate(
     against_baselines: Annotated[
         bool, option("--against-baselines", text="Also score by an order-7 model, gzip, bz2 and xz.")
     ] = False,
+    dynamic: Annotated[
+        bool, option("--dynamic", text="Learn while reading, each character scored first; the file stays.")
+    ] = False,
     threads: ThreadsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -64,7 +67,7 @@ def evaluate(
             rivals = baselines(training, checkpoint.vocab)
         texts = texts or [(f"{' '.join(checkpoint.origin.sources)} (held out)", [held_out])]
     for name, blocks in texts:
-        for scorer, result in scores(checkpoint, str(path), name, blocks, rivals):
+        for scorer, result in scores(checkpoint, str(path), name, blocks, rivals, dynamic):
             if json:
                 output.record(record(name, scorer, result))
             else:
@@ -73,16 +76,23 @@ def evaluate(
 
 
 def scores(
-    checkpoint: "Checkpoint", model: str, name: str, blocks: "Iterable[Ids]", rivals: "dict[str, Baseline]"
+    checkpoint: "Checkpoint",
+    model: str,
+    name: str,
+    blocks: "Iterable[Ids]",
+    rivals: "dict[str, Baseline]",
+    dynamic: bool,
 ) -> "Iterator[tuple[str, Score]]":
     """Score a text by the model, then by each baseline, all on the characters that the model knows."""
     import numpy as np
 
-    from charrnn.evaluate import score_ids
+    from charrnn.dynamic import score_dynamically
+    from charrnn.evaluate import last, score
     from charrnn.vocab import UNKNOWN
 
     blocks = list(blocks) if rivals else blocks  # the model alone needs no more than a window at a time
-    result = score_ids(checkpoint.best_model, blocks, checkpoint.vocab.start_id)
+    scorer = score_dynamically if dynamic else score
+    result = last(scorer(checkpoint.best_model, blocks, checkpoint.vocab.start_id))
     if not result.chars:
         raise TextError(f"{name}: holds no character that the model knows: there is nothing to score")
     yield model, result
