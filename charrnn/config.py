@@ -32,7 +32,7 @@ def require(holds: bool, option: str, value: object, needs: str) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network: V symbols, an embedding of D, L layers of H units.
+    """The network: V symbols, an embedding of D, L layers of H units; or an ensemble of such networks.
 
     Zoneout is of the network, and not of its training like dropout, since at test time its expectation is computed. So
     is line_end, the id of the symbol at which the state begins anew: None where a text is one, without such an end.
@@ -46,6 +46,7 @@ class ModelConfig:
     embed_size: int = 64
     zoneout: float = 0.0
     line_end: int | None = None
+    ensemble: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "zoneout", float(self.zoneout))
@@ -56,6 +57,8 @@ class ModelConfig:
         require(1 <= self.num_layers <= MAX_LAYERS, "--num-layers", self.num_layers, f"1 to {MAX_LAYERS}")
         require(1 <= self.embed_size <= 16384, "--embed-size", self.embed_size, "1 to 16384")
         require(0 <= self.zoneout < 1, "--zoneout", self.zoneout, "0 or more and below 1")
+        most = (4 * MAX_LAYERS + 3) // (4 * self.num_layers + 3)
+        require(1 <= self.ensemble <= most, "--ensemble", self.ensemble, f"1 to {most} with so many layers")
         is_symbol = self.line_end is None or 0 <= self.line_end < self.vocab_size
         require(is_symbol, "end of lines", self.line_end, "a symbol of the vocabulary")
 
@@ -66,7 +69,8 @@ class ModelConfig:
 
     def __str__(self) -> str:
         kind = f"{self.activation} {self.cell}" if self.cell == "rnn" else self.cell
-        return f"{kind}, {self.num_layers} x {self.hidden_size}{', each line on its own' if self.lines else ''}"
+        network = f"{kind}, {self.num_layers} x {self.hidden_size}{', each line on its own' if self.lines else ''}"
+        return f"{self.ensemble} networks of {network}" if self.ensemble > 1 else network
 
     @property
     def recurrence(self) -> str:

@@ -1,9 +1,10 @@
-"""The network: an embedding, a stack of recurrent layers, an output layer; its parameters in one flat vector.
+"""The model: the mean of networks that learn side by side, one as a rule; all parameters in one flat vector.
 
-    x_t  ->  embed.W  ->  layers.0  ->  …  ->  layers.L-1  ->  head  ->  logits_t        (V, B) at each step
+    logits = 1/K Σ_k logits_k        (T, V, B)
 
-Dropout stands after every layer, on the way up alone, never on the way from step to step. In a network of lines every
-layer's state is zero before it reads the symbol `line_end`, so that what it makes of a line depends on nothing else.
+Networks that began differently err differently, so their mean errs less than each (Hansen & Salamon 1990; as deep
+ensembles Lakshminarayanan et al. 2017). The mean of logits is a product of experts (Hinton 2002): the probabilities'
+geometric mean, scaled to sum to one.
 
 A CharRNN holds configuration and parameters and nothing else: hidden state, activations and gradients are arguments,
 so scoring a text in the middle of training cannot disturb the training.
@@ -14,35 +15,15 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charrnn.cells import CELLS
-from charrnn.cells.cell import (
-    Cache,
-    Cell,
-    LayerState,
-    Params,
-    Shapes,
-    State,
-    layer_backward,
-    layer_cache,
-    layer_forward,
-    layer_shapes,
-    outputs,
-)
+from charrnn.cells.cell import Cache, Params, Shapes, State
 from charrnn.config import ModelConfig
-from charrnn.ops import (
-    Array,
-    Ids,
-    bernoulli,
-    draw_dropout,
-    dropout_backward,
-    dropout_forward,
-    embedding_backward,
-    embedding_forward,
-    linear_backward,
-    linear_forward,
-)
+from charrnn.network import Network, initialize, network_shapes, scope
+from charrnn.ops import Array, Ids
 
-SYMBOL_ROWS = ("embed.W", "head.W_hy", "head.b_y")  # the parameters that have a row a symbol
+
+def prefixes(config: ModelConfig) -> list[str]:
+    """Return what stands before the names of each network's parameters and activations: nothing where there is one."""
+    return [f"networks.{k}." for k in range(config.ensemble)] if config.ensemble > 1 else [""]
 
 
 def parameter_shapes(config: ModelConfig) -> Shapes:
@@ -50,12 +31,7 @@ def parameter_shapes(config: ModelConfig) -> Shapes:
 
     So weight decay, which is for matrices only, is one expression on the vector's front.
     """
-    cell, V, H = CELLS[config.recurrence], config.vocab_size, config.hidden_size
-    shapes: Shapes = {"embed.W": (V, config.embed_size)}
-    for l in range(config.num_layers):
-        D = H if l else config.embed_size
-        shapes |= {f"layers.{l}.{name}": shape for name, shape in layer_shapes(cell, D, H).items()}
-    shapes |= {"head.W_hy": (V, H), "head.b_y": (V,)}
+    shapes = {f"{prefix}{name}": shape for prefix in prefixes(config) for name, shape in network_shapes(config).items()}
     return dict(sorted(shapes.items(), key=lambda item: len(item[1]), reverse=True))
 
 
@@ -74,112 +50,69 @@ def views(vector: Array, shapes: Shapes) -> Params:
     return params
 
 
-def scope(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
-    """Return the arrays whose names begin with a prefix, under the rest of their names."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
 def initial_parameters(config: ModelConfig, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Array:
-    """Draw the flat vector (P,): recurrent matrices orthogonal, others N(0, 1/fan_in), biases 0 or what the cell says.
-
-    Orthogonal matrices neither shrink nor blow up what they carry through time (Saxe et al. 2014). A row of
-    the embedding is an input of its own, so its numbers have variance 1.
-    """
+    """Draw the flat vector (P,) of a new model, one network after the other."""
     shapes = parameter_shapes(config)
-    vector = np.zeros(size_of(shapes), dtype)
-    for name, W in views(vector, shapes).items():
-        if name.endswith("W_hh"):
-            for block in W.reshape(-1, W.shape[1], W.shape[1]):  # one block a gate
-                Q, R = np.linalg.qr(rng.standard_normal(block.shape))
-                block[...] = Q * np.sign(np.diag(R))
-        elif name.endswith("b_h"):
-            W.reshape(-1, config.hidden_size)[...] = np.array(CELLS[config.recurrence].biases)[:, None]
-        elif W.ndim == 2:
-            fan_in = 1 if name == "embed.W" else W.shape[1]
-            W[...] = rng.standard_normal(W.shape) / math.sqrt(fan_in)
+    vector = np.empty(size_of(shapes), dtype)
+    for prefix in prefixes(config):
+        initialize(scope(views(vector, shapes), prefix), config, rng)
     return vector
 
 
 class CharRNN:
-    """A network: its configuration and the flat vector (P,) of its parameters, seen by name in `params`."""
+    """A model: its configuration and the flat vector (P,) of its parameters, seen by name in `params`.
+
+    Its state is the networks' states one after the other, its cache and gradients theirs under their prefixes.
+    """
 
     def __init__(self, config: ModelConfig, vector: Array) -> None:
         self.config = config
         self.vector = vector
         self.params = views(vector, parameter_shapes(config))
+        self.networks = [Network(config, scope(self.params, prefix)) for prefix in prefixes(config)]
 
     def __reduce__(self) -> tuple[type["CharRNN"], tuple[ModelConfig, Array]]:
         """Copy and pickle so that the parameters of the copy are views of its own vector."""
         return CharRNN, (self.config, self.vector)
 
-    @property
-    def cell(self) -> Cell:
-        """The recurrence of every layer."""
-        return CELLS[self.config.recurrence]
+    def each(self, arrays: dict[str, Array]) -> list[dict[str, Array]]:
+        """Return the part of each network in a cache or in gradients, by the network's own names."""
+        return [scope(arrays, prefix) for prefix in prefixes(self.config)]
+
+    def each_state(self, state: State) -> list[State]:
+        """Return the state of each network."""
+        L = self.config.num_layers
+        return [state[k * L : (k + 1) * L] for k in range(len(self.networks))]
 
     def zero_state(self, B: int) -> State:
         """Return the state of B streams that have read nothing."""
-        zeros = [np.zeros((self.config.hidden_size, B), self.vector.dtype) for _ in self.cell.state]
-        return [tuple(z.copy() for z in zeros) for _ in range(self.config.num_layers)]
+        return [layer for network in self.networks for layer in network.zero_state(B)]
 
     def cache(self, T: int, B: int, masks: int = 0) -> Cache:
-        """Allocate the workspace for windows of up to T steps of B streams.
+        """Allocate the workspace for windows of up to T steps of B streams; masks as in Network.cache."""
+        caches = [network.cache(T, B, masks) for network in self.networks]
+        named = zip(prefixes(self.config), caches, strict=True)
+        cache = {f"{prefix}{name}": array for prefix, own in named for name, array in own.items()}
+        return cache if len(caches) == 1 else {**cache, "logits": np.empty_like(caches[0]["logits"])}  # the mean's
 
-        It decides what a pass is: without masks nothing is dropped, and zoneout is its expectation. For training with
-        dropout there are masks for T steps, or for 1 that serves a whole window, which draw_masks fills.
-        """
-        V, D, H, dtype = self.config.vocab_size, self.config.embed_size, self.config.hidden_size, self.vector.dtype
-        dropout: Cache = {"mask": np.ones((masks, H, B), dtype), "dropped": np.empty((T, H, B), dtype)} if masks else {}
-        cache: Cache = {"embedded": np.empty((T, D, B), dtype), "logits": np.empty((T, V, B), dtype)}
-        for l in range(self.config.num_layers):
-            layer = layer_cache(self.cell, T, B, H, dtype, self.config.zoneout, self.config.lines)
-            cache |= {f"layers.{l}.{n}": a for n, a in layer.items()}
-            cache |= {f"layers.{l}.{n}": a.copy() for n, a in dropout.items()}
-        return cache
-
-    def draw_masks(self, cache: Cache, dropout: float, rng: np.random.Generator) -> None:
-        """Draw which outputs of layers are dropped, each with that probability, and which units zone out."""
-        for l in range(self.config.num_layers):
-            layer = scope(cache, f"layers.{l}.")
-            if "mask" in layer:
-                draw_dropout(rng, dropout, layer["mask"])
-            if "keep" in layer:
-                bernoulli(rng, self.config.zoneout, layer["keep"])
-
-    @np.errstate(over="ignore", invalid="ignore")  # a network that has diverged is found by whoever uses its logits
     def forward(self, x: Ids, state: State, cache: Cache) -> tuple[Array, State]:
         """Read a window of ids x (T, B); return the logits (T, V, B), a view into the cache, and the state after it."""
-        params, after = self.params, []
-        h = embedding_forward(params["embed.W"], x, cache["embedded"][: len(x)])
-        for l, before in enumerate(state):
-            name = f"layers.{l}."
-            own = scope(cache, name)
-            if "alive" in own:
-                own["alive"][: len(x)] = x != self.config.line_end
-            h, last = layer_forward(self.cell, scope(params, name), h, before, own)
-            after.append(last)
-            if "mask" in own:
-                h = dropout_forward(h, own["mask"][: len(x)], own["dropped"][: len(x)])
-        return linear_forward(params["head.W_hy"], params["head.b_y"], h, cache["logits"][: len(x)]), after
+        own = zip(self.networks, self.each_state(state), self.each(cache), strict=True)
+        passes = [network.forward(x, before, part) for network, before, part in own]
+        after = [layer for _, part in passes for layer in part]
+        if len(passes) == 1:
+            return passes[0][0], after
+        logits = cache["logits"][: len(x)]
+        np.mean([part for part, _ in passes], axis=0, out=logits)
+        return logits, after
 
     def backward(self, dlogits: Array, x: Ids, cache: Cache, grads: Params, dstate: State | None = None) -> State:
         """Go back through the window just read: add to every gradient in grads, return that of the initial state.
 
         dlogits (T, V, B) is the gradient of the loss; dstate that of the state after the window, zero if None.
         """
-        T, B = x.shape
-        dstate = dstate or self.zero_state(B)
-        inputs = [cache["embedded"][:T]]  # of each layer, and last of the head
-        caches = [scope(cache, f"layers.{l}.") for l in range(self.config.num_layers)]
-        inputs += [own["dropped"][:T] if "mask" in own else outputs(own, T) for own in caches]
-        dh = linear_backward(dlogits, self.params["head.W_hy"], inputs[-1], grads["head.W_hy"], grads["head.b_y"])
-        dstate0: list[LayerState] = []
-        for l in reversed(range(self.config.num_layers)):
-            name, own = f"layers.{l}.", caches[l]
-            if "mask" in own:
-                dh = dropout_backward(dh, own["mask"][:T])
-            scoped = scope(self.params, name), inputs[l], dh, dstate[l], own, scope(grads, name)
-            dh, first = layer_backward(self.cell, *scoped)
-            dstate0.insert(0, first)
-        embedding_backward(dh, x, grads["embed.W"])
-        return dstate0
+        share = dlogits / len(self.networks)
+        dstates = self.each_state(dstate or self.zero_state(x.shape[1]))
+        own = zip(self.networks, self.each(cache), self.each(grads), dstates, strict=True)
+        firsts = [network.backward(share, x, part, part_grads, last) for network, part, part_grads, last in own]
+        return [layer for first in firsts for layer in first]

@@ -26,7 +26,7 @@ def linear_forward(W: Array, b: Array, x: Array, out: Array) -> Array:
 def linear_backward(dy: Array, W: Array, x: Array, dW: Array, db: Array) -> Array:
     """Add Σ_t dy_t x_tᵀ to dW and Σ_t dy_t to db; return dx_t = Wᵀ dy_t, (T, D, B), for dy (T, E, B)."""
     dW += columns(dy) @ columns(x).T
-    db += dy.sum(axis=(0, 2))
+    db += dy.sum(axis=0).sum(axis=1)  # over both axes in one call numpy takes six times as long
     dx: Array = np.matmul(np.ascontiguousarray(W.T), dy)
     return dx
 

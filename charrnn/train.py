@@ -7,18 +7,22 @@ a new run is a run resumed at step 0, and stopping anywhere changes nothing.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from charrnn.cells.cell import Cache, Params, State
 from charrnn.checkpoint import Best, Checkpoint, Origin, environment
 from charrnn.config import ModelConfig, Stream, TrainConfig
 from charrnn.corpus import Corpus, Streams, split
 from charrnn.errors import DivergedError
 from charrnn.evaluate import score
 from charrnn.model import CharRNN, initial_parameters, parameter_shapes, size_of, views
+from charrnn.network import Network
 from charrnn.ops import Array, Ids, cross_entropy_backward, cross_entropy_forward
 from charrnn.optim import OPTIMIZERS, clip_by_global_norm
 from charrnn.schedule import lr_at
+from charrnn.threads import side_by_side
 
 
 @dataclass(frozen=True)
@@ -97,13 +101,13 @@ def train_step(checkpoint: Checkpoint, streams: Streams, cache: dict[str, Array]
     shapes = parameter_shapes(model.config)
     x, y = streams.batch(step)
     chars = int(np.count_nonzero(y >= 0))
-    dropout = config.dropout or config.variational_dropout
-    if dropout or model.config.zoneout:
-        model.draw_masks(cache, dropout, np.random.default_rng([config.seed, step, Stream.DROPOUT]))
-    logits, state = model.forward(x, checkpoint.state, cache)
-    loss = float(cross_entropy_forward(logits, y).sum(dtype=np.float64)) / chars
     gradient.fill(0)
-    model.backward(cross_entropy_backward(logits, y, chars), x, cache, views(gradient, shapes))
+    rngs = [np.random.default_rng([config.seed, step, Stream.DROPOUT, k]) for k in range(len(model.networks))]
+    states, caches, grads = model.each_state(checkpoint.state), model.each(cache), model.each(views(gradient, shapes))
+    networks = zip(model.networks, rngs, states, caches, grads, strict=True)
+    read = partial(learn, x, y, chars, config.dropout or config.variational_dropout)
+    passes = side_by_side([partial(read, *network) for network in networks])
+    loss = sum(loss for loss, _ in passes) / len(passes)
     grad_norm = clip_by_global_norm(gradient, config.grad_clip)
     if not (math.isfinite(loss) and math.isfinite(grad_norm)):
         raise DivergedError(f"step {step + 1}: the loss or its gradient is not finite: try --lr {config.lr / 4:.2g}")
@@ -112,10 +116,34 @@ def train_step(checkpoint: Checkpoint, streams: Streams, cache: dict[str, Array]
     optimizer = OPTIMIZERS[config.optimizer]
     optimizer.decay(model.vector[:matrices], gradient[:matrices], config.weight_decay, lr)
     optimizer.update(model.vector, gradient, checkpoint.slots, lr, step + 1)
-    checkpoint.state = state
+    checkpoint.state = [layer for _, state in passes for layer in state]
     checkpoint.step = step + 1
     checkpoint.loss_sum += loss
     return StepReport(step + 1, loss, lr, grad_norm, chars)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of the thread that it runs in
+def learn(
+    x: Ids,
+    y: Ids,
+    chars: int,
+    dropout: float,
+    network: Network,
+    rng: np.random.Generator,
+    state: State,
+    cache: Cache,
+    grads: Params,
+) -> tuple[float, State]:
+    """Read a window of x and y (T, B) and go back through it: add a network's gradients to grads.
+
+    Return its loss in nats a character and the state after the window. A network of an ensemble learns from its own
+    loss, as if it were alone: from the loss of the mean they would learn to rely on each other.
+    """
+    network.draw_masks(cache, dropout, rng)
+    logits, after = network.forward(x, state, cache)
+    loss = float(cross_entropy_forward(logits, y).sum(dtype=np.float64)) / chars
+    network.backward(cross_entropy_backward(logits, y, chars), x, cache, grads)
+    return loss, after
 
 
 def validation_due(checkpoint: Checkpoint) -> bool:

@@ -11,7 +11,8 @@ from charrnn.checkpoint import Checkpoint
 from charrnn.config import Budget
 from charrnn.corpus import Corpus
 from charrnn.errors import ResumeError
-from charrnn.model import SYMBOL_ROWS, CharRNN
+from charrnn.model import CharRNN
+from charrnn.network import SYMBOL_ROWS
 from charrnn.plan import configure, differences
 from charrnn.train import new_run
 from charrnn.vocab import Vocab
@@ -46,4 +47,4 @@ def transplant(source: CharRNN, old: Vocab, model: CharRNN, new: Vocab) -> None:
     """Overwrite the parameters of a network with those of another, of which it differs in having more symbols."""
     ids = old.ids_in(new)
     for name, W in model.params.items():
-        W[ids if name in SYMBOL_ROWS else ...] = source.params[name]
+        W[ids if name.endswith(SYMBOL_ROWS) else ...] = source.params[name]

@@ -359,7 +359,7 @@ def test_lines_are_a_setting_that_the_model_keeps(work: Path) -> None:
     line = ("train", "a.txt", *NETWORK, "--steps", 60, "--dropout", 0.25, "--zoneout", 0.25, "--json", "--resume")
     first = ok(*line, "--lines", "-m", "whole")
     assert started(first)["lines"] is True
-    assert "parameters, each line on its own\n" in first.err
+    assert ", each line on its own, " in first.err
     process = start(*line, "-q", "-m", "parts", "--save-every", 1, env={"CHARRNN_LINES": "1"})
     read_until(process, "step", 25)
     process.kill()
@@ -372,7 +372,7 @@ def test_lines_are_a_setting_that_the_model_keeps(work: Path) -> None:
     assert held_out["chars"] == len(TEXT) - TEXT.index("\n", int(len(TEXT) * 0.9) - 1) - 1
     (info,) = ok("info", "-m", "whole", "--json").records
     assert (info["lines"], "line_end" in info) == (True, False)
-    assert "embedding 64, each line on its own\n" in ok("info", "-m", "whole").text
+    assert ", each line on its own, embedding 64\n" in ok("info", "-m", "whole").text
 
 
 def test_a_line_of_a_model_of_lines_costs_the_same_after_any_other(work: Path) -> None:

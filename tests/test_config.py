@@ -33,6 +33,7 @@ BOUNDS: list[tuple[type, str, str, list[Any], list[Any]]] = [
     (ModelConfig, "embed_size", "--embed-size", [1, 16384], [0, -1, 16385]),
     (ModelConfig, "zoneout", "--zoneout", [0.0, 0.999], [-0.1, 1.0, 2.0]),
     (ModelConfig, "line_end", "end of lines", [None, 0, 6], [-1, 7]),
+    (ModelConfig, "ensemble", "--ensemble", [1, 4], [0, -1, 5]),
     (TrainConfig, "steps", "--steps", [1, HUGE - 1], [0, -1, HUGE]),
     (TrainConfig, "batch_size", "--batch-size", [1, 65536], [0, -1, 65537]),
     (TrainConfig, "seq_len", "--seq-len", [1, 65536], [0, -1, 65537]),
@@ -67,6 +68,7 @@ def test_the_defaults() -> None:
         "embed_size": 64,
         "zoneout": 0.0,
         "line_end": None,
+        "ensemble": 1,
     }
     assert asdict(TrainConfig(100, "100 steps")) == {
         "steps": 100,

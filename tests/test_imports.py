@@ -15,8 +15,9 @@ PACKAGE = Path(charrnn.__file__).parent
 LEVELS = [
     {"__init__", "errors"},
     {"config"},
-    {"ops"},
+    {"ops", "threads"},
     {"cells", "optim"},
+    {"network"},
     {"model", "vocab"},
     {"baselines", "corpus", "evaluate", "sampling", "schedule"},
     {"checkpoint", "dynamic"},

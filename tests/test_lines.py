@@ -57,7 +57,7 @@ def noisy(recurrence: str, num_layers: int, noise: str) -> tuple[Problem, Cache]
     masks, dropout, zoneout = NOISES[noise]
     task = task_of_lines(recurrence, num_layers, zoneout=zoneout)
     cache = task.model.cache(T, B, masks)
-    task.model.draw_masks(cache, dropout, np.random.default_rng(11))
+    task.model.networks[0].draw_masks(cache, dropout, np.random.default_rng(11))
     return task, cache
 
 

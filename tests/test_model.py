@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from charrnn.cells import CELLS
 from charrnn.cells.cell import Cache, Params, State, layer_forward
 from charrnn.config import ModelConfig
-from charrnn.model import initial_parameters, parameter_shapes, scope, size_of, views
+from charrnn.model import initial_parameters, parameter_shapes, size_of, views
+from charrnn.network import scope
 from charrnn.ops import cross_entropy_backward, cross_entropy_forward
 from tests.helpers.gradcheck import check_gradients
 from tests.helpers.naive import Pass, Problem, library_pass, naive_pass, network, problem, zero_gradients
@@ -29,7 +30,7 @@ def noisy(recurrence: str, num_layers: int, noise: str) -> tuple[Problem, Cache]
     task = problem(recurrence, num_layers, zoneout=zoneout)
     T, B = task.x.shape
     cache = task.model.cache(T, B, masks)
-    task.model.draw_masks(cache, dropout, np.random.default_rng(11))
+    task.model.networks[0].draw_masks(cache, dropout, np.random.default_rng(11))
     return task, cache
 
 
@@ -93,7 +94,7 @@ def test_dropout_is_between_layers_and_before_the_head_and_never_in_the_recurren
     task.model.forward(task.x, task.state, clean)
     assert np.array_equal(cache["layers.0.h"], clean["layers.0.h"])  # nor between the embedding and the first layer
     x = cache["layers.0.mask"] * cache["layers.0.h"][1:]
-    layer = task.model.cell, scope(params, "layers.1."), x, task.state[1], scope(clean, "layers.1.")
+    layer = task.model.networks[0].cell, scope(params, "layers.1."), x, task.state[1], scope(clean, "layers.1.")
     h, _ = layer_forward(*layer)  # by itself, a layer has no masks
     assert np.array_equal(cache["layers.1.h"][1:], h)
     expected = params["head.W_hy"] @ (cache["layers.1.mask"] * h) + params["head.b_y"][:, None]
@@ -105,13 +106,13 @@ def test_a_mask_is_drawn_anew_for_every_step_and_stream_or_once_a_window() -> No
     model, rng = network("rnn_tanh", hidden_size=32), np.random.default_rng(0)
     fresh, single = model.cache(5, 3, masks=5), model.cache(5, 3, masks=1)
     for cache in (fresh, single):
-        model.draw_masks(cache, 0.5, rng)
+        model.networks[0].draw_masks(cache, 0.5, rng)
     masks = fresh["layers.0.mask"].transpose(0, 2, 1).reshape(15, 32)
     assert len({mask.tobytes() for mask in masks}) == 15
     assert single["layers.0.mask"].shape == (1, 32, 3)
     assert len({mask.tobytes() for mask in single["layers.0.mask"][0].T}) == 3
     before = fresh["layers.0.mask"].copy()
-    model.draw_masks(fresh, 0.5, rng)
+    model.networks[0].draw_masks(fresh, 0.5, rng)
     assert not np.array_equal(fresh["layers.0.mask"], before)
 
 
@@ -129,7 +130,7 @@ def test_without_rates_there_are_no_masks_and_nothing_is_drawn(recurrence: str, 
     task, rng = problem(recurrence, num_layers), np.random.default_rng(0)
     cache, before = task.model.cache(*task.x.shape), rng.bit_generator.state
     assert not [name for name in cache if name.endswith(("mask", "dropped", "keep"))]
-    task.model.draw_masks(cache, 0.0, rng)
+    task.model.networks[0].draw_masks(cache, 0.0, rng)
     assert rng.bit_generator.state == before
     assert_close(library_pass(task, cache), library_pass(task), 0)
 

@@ -11,7 +11,7 @@ from charrnn.checkpoint.format import to_bytes
 from charrnn.config import Budget, ModelConfig, TrainConfig, default_batch_size, default_eval_every, default_steps
 from charrnn.corpus import Corpus
 from charrnn.errors import ResumeError, TextError, UsageError
-from charrnn.model import CharRNN
+from charrnn.network import Network
 from charrnn.plan import CHANGEABLE, Deadline, amended, configure, fit_to_time
 from charrnn.train import parts, train
 from tests.helpers.files import corpus_of, random_text, tiny_run
@@ -146,13 +146,13 @@ STEP = B * T * CHAR
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A clock that moves when a network reads."""
     clock = SimpleNamespace(now=0.0)
-    forward = CharRNN.forward
+    forward = Network.forward
 
     def timed(*args: Any) -> Any:
         clock.now += args[1].size * CHAR
         return forward(*args)
 
-    monkeypatch.setattr(CharRNN, "forward", timed)
+    monkeypatch.setattr(Network, "forward", timed)
     monkeypatch.setattr(plan, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     return clock
 

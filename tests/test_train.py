@@ -18,7 +18,8 @@ from charrnn.config import Stream
 from charrnn.corpus import Corpus, split
 from charrnn.errors import CheckpointError, DivergedError, TextError
 from charrnn.evaluate import WINDOW, score_ids
-from charrnn.model import CharRNN, parameter_shapes, views
+from charrnn.model import parameter_shapes, views
+from charrnn.network import Network
 from charrnn.ops import Array
 from charrnn.optim import OPTIMIZERS, Slots
 from charrnn.sampling import generate, sample_rng
@@ -144,24 +145,42 @@ def test_masks_follow_from_seed_and_step_and_change_what_is_learnt(
 ) -> None:
     drawn: list[bytes] = []
     begun: list[Any] = []
-    draw_masks = CharRNN.draw_masks
+    draw_masks = Network.draw_masks
 
-    def recorded(model: CharRNN, cache: Cache, dropout: float, rng: np.random.Generator) -> None:
+    def recorded(network: Network, cache: Cache, dropout: float, rng: np.random.Generator) -> None:
         begun.append(rng.bit_generator.state)
-        draw_masks(model, cache, dropout, rng)
+        draw_masks(network, cache, dropout, rng)
         drawn.append(cache["layers.0.keep" if "zoneout" in noise else "layers.0.mask"].tobytes())
 
-    monkeypatch.setattr(CharRNN, "draw_masks", recorded)
     without = finished(run(corpus), corpus)
-    assert not drawn
+    monkeypatch.setattr(Network, "draw_masks", recorded)
     one, same, other = (finished(noisy(corpus, noise, {}, seed=seed), corpus) for seed in (0, 0, 1))
     assert one == same
-    purposes = [np.random.default_rng([0, step, Stream.DROPOUT]) for step in range(16)]
+    purposes = [np.random.default_rng([0, step, Stream.DROPOUT, 0]) for step in range(16)]
     assert begun[:16] == [rng.bit_generator.state for rng in purposes]
     assert drawn[:16] == drawn[16:32]
     assert len({*drawn[:16], *drawn[32:]}) == 32
     assert not np.array_equal(array_of(one, "last"), array_of(without, "last"))
     assert one != other
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("zoneout", [0.0, 0.1])
+@pytest.mark.parametrize("noise", [{}, {"dropout": 0.1}, {"variational_dropout": 0.1}], ids=str)
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_learns_for_fifty_steps_with_every_combination_of_options(
+    cell: str, noise: dict[str, Any], zoneout: float, lines: bool, ensemble: int
+) -> None:
+    text = corpus_of("a dog\nno cat\na cow\n" * 20)
+    model = {"num_layers": 2, "zoneout": zoneout, "ensemble": ensemble, **cell_settings(cell)}
+    model |= {"line_end": text.vocab.newline_id} if lines else {}
+    checkpoint = run(text, model, steps=50, val_fraction=0.2, **noise)
+    found = losses(list(train(checkpoint, text.ids)))
+    assert len(found) == 50
+    assert np.mean(found[-10:]) < 0.95 * np.mean(found[:10])
+    assert checkpoint.best
+    assert checkpoint.best.nats < found[0]
 
 
 @noisily

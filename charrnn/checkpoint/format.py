@@ -64,7 +64,7 @@ def layout(model: ModelConfig, train: TrainConfig, symbols: int) -> Layout:
     """
     shapes, cell = parameter_shapes(model), CELLS[model.recurrence]
     P = size_of(shapes)
-    state = (model.num_layers, len(cell.state), model.hidden_size, train.batch_size)
+    state = (model.ensemble * model.num_layers, len(cell.state), model.hidden_size, train.batch_size)
     return {
         **{name: ("<f4", shape) for name, shape in shapes.items()},  # the best weights, or the only ones
         "last": ("<f4", (P,)),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from charrnn import threads
 from charrnn.cli import streams
 from charrnn.errors import CheckpointError, UsageError
 from charrnn.terminal import Color, say, use_color
@@ -107,11 +108,10 @@ def in_units(seconds: float) -> str:
     return f"{count}{large}" + (f"{rest}{small}" if rest else "")
 
 
-def use_threads(count: int | None) -> None:
-    """Tell the matrix library how many cores to use; that counts only before numpy is imported."""
-    if count is not None:
-        for name in ("OPENBLAS", "OMP", "MKL", "VECLIB_MAXIMUM", "BLIS"):
-            os.environ[f"{name}_NUM_THREADS" if not name.startswith("VECLIB") else f"{name}_THREADS"] = str(count)
+def use_threads(count: int | None, networks: int = 1) -> None:
+    """Share out the cores, all or so many, before numpy is imported."""
+    threads.limit = count
+    threads.share_out(networks)
 
 
 def was_typed(context: typer.Context, name: str) -> bool:

@@ -84,6 +84,10 @@ def train(
         float | None,
         option("--zoneout", metavar="P", text="Share of units that stay as they were.", default=ModelConfig.zoneout),
     ] = None,
+    ensemble: Annotated[
+        int | None,
+        option("--ensemble", metavar="N", text="Networks that learn side by side.", default=ModelConfig.ensemble),
+    ] = None,
     seq_len: Annotated[
         int | None, option("--seq-len", metavar="N", text="Characters a window.", default=TrainConfig.seq_len)
     ] = None,
@@ -188,7 +192,7 @@ def train(
     begun = time.perf_counter()
     given = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
     budget, saves = chosen_budget(context, steps=steps, epochs=epochs, time_=time_), SaveClock(save_every)
-    use_threads(threads)
+    use_threads(threads, ensemble or 1)
     from charrnn.checkpoint import CheckpointStore
     from charrnn.plan import Deadline, fit_to_time
 

@@ -59,8 +59,8 @@ def copy_of(checkpoint: Checkpoint) -> Checkpoint:
 
 def plain(checkpoint: Checkpoint) -> dict[str, Any]:
     """A checkpoint as dictionaries, lists and arrays, which numpy's assert_equal compares to the bottom."""
-    best = checkpoint.best and vars(checkpoint.best)
-    return vars(checkpoint) | {"model": vars(checkpoint.model), "best": best}
+    best, model = checkpoint.best and vars(checkpoint.best), checkpoint.model
+    return vars(checkpoint) | {"model": {"config": model.config, "vector": model.vector}, "best": best}
 
 
 def members(data: bytes) -> dict[str, bytes]:

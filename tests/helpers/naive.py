@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from charrnn.cells.cell import Cache, LayerState, Params, State
-from charrnn.model import CharRNN, parameter_shapes, scope, views
+from charrnn.model import CharRNN, parameter_shapes, views
+from charrnn.network import scope
 from charrnn.ops import Array, Ids, cross_entropy_backward, cross_entropy_forward
 from tests.helpers.models import tiny_model
 
