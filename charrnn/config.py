@@ -12,6 +12,8 @@ OPTIMIZER_NAMES = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
 SCHEDULE_NAMES = ("constant", "linear", "cosine")
 MAX_LAYERS = 12  # so that the named weights of any network fit the 64 members of a model file
 TRAIN_CHARS_PER_ROOT = 8000  # see default_steps
+MOST_EPOCHS = 10
+DROPOUT_BELOW = {50_000: 0.3, 150_000: 0.2, 500_000: 0.1}  # characters to learn from -> dropout
 PARAMETERS_PER_CHAR = (0.05, 2.0)  # what suits a text: below it a network is too small, above it too large
 HIDDEN_SIZES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # proposed in its place
 
@@ -144,17 +146,26 @@ class Budget:
         return f"{self.amount:.17g} {self.kind}" if self.amount else self.kind
 
 
+# What suits a text of N characters to learn from, where its user says nothing: docs/decisions.md has the measurements.
+
+
 def default_batch_size(train_chars: int, seq_len: int) -> int:
-    """As many of 32 streams as give each at least eight windows: a small corpus gets fewer, at least one."""
-    return max(1, min(TrainConfig.batch_size, train_chars // (8 * seq_len)))
+    """As many of 32 streams as give each at least 32 windows: a small corpus gets fewer, at least one."""
+    return max(1, min(TrainConfig.batch_size, train_chars // (32 * seq_len)))
+
+
+def default_dropout(train_chars: int) -> float:
+    """A large text needs none; the smaller a text, the sooner a network knows it by heart."""
+    return next((rate for below, rate in DROPOUT_BELOW.items() if train_chars < below), TrainConfig.dropout)
 
 
 def default_steps(train_chars: int, batch_size: int, seq_len: int) -> int:
-    """The budget without --steps, --epochs or --time: 8000·√N characters.
+    """The budget without --steps, --epochs or --time: 8000·√N characters, but ten epochs at most.
 
-    That is 59 epochs of 20 KB, 8 of 1 MB and 1.2 of 50 MB: small texts are read often, large ones once.
+    That is 10 epochs up to 640,000 characters, 8 of 1 MB and 1.2 of 50 MB.
     """
-    return math.ceil(TRAIN_CHARS_PER_ROOT * math.sqrt(train_chars) / (batch_size * seq_len))
+    chars = min(MOST_EPOCHS * train_chars, TRAIN_CHARS_PER_ROOT * math.sqrt(train_chars))
+    return math.ceil(chars / (batch_size * seq_len))
 
 
 def default_eval_every(steps: int, val_chars: int, batch_size: int, seq_len: int) -> int:

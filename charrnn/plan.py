@@ -14,6 +14,7 @@ from charrnn.config import (
     ModelConfig,
     TrainConfig,
     default_batch_size,
+    default_dropout,
     default_eval_every,
     default_steps,
 )
@@ -41,6 +42,8 @@ def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[Mode
     to_learn, held_out = split(text.ids, train.get("val_fraction", TrainConfig.val_fraction), model.get("line_end"))
     T = train.setdefault("seq_len", TrainConfig.seq_len)
     B = train.setdefault("batch_size", default_batch_size(len(to_learn), T))
+    if not train.get("variational_dropout"):
+        train.setdefault("dropout", default_dropout(len(to_learn)))
     if "activation" in given and given.get("cell", ModelConfig.cell) != "rnn":
         raise UsageError("--activation is of the plain recurrence: give --cell rnn with it")
     train |= {"steps": 1, "budget": ""} if budget.kind == "seconds" else counted(budget, to_learn, B, T)

@@ -40,7 +40,7 @@ def test_it_tells_what_would_be_done_a_row_each(work: Path) -> None:
             "network": "gru, 1 x 16",
             "characters": f"{learnt:,} to learn from, {len(TEXT) - learnt:,} held out",
             "vocabulary": f"{len(set(TEXT))} symbols",
-            "window": f"{learnt // 512} x 64",
+            "window": "10 x 64",
             "steps": "40",
             "verdict": "the network suits the text",
         }.items()

@@ -15,6 +15,7 @@ from charrnn.config import (
     ModelConfig,
     TrainConfig,
     default_batch_size,
+    default_dropout,
     default_eval_every,
     default_steps,
 )
@@ -150,12 +151,12 @@ def test_a_budget_is_kept_as_words(budget: Budget, text: str) -> None:
 @pytest.mark.parametrize(
     ("train_chars", "val_chars", "batch_size", "steps", "eval_every"),
     [
-        (18_000, 2_000, 32, 525, 53),  # 20 KB: 60 epochs
+        (18_000, 2_000, 8, 352, 36),  # 20 KB: ten epochs, ten validations
         (900_000, 100_000, 32, 3_706, 371),  # 1 MB: 8 epochs, ten validations
         (45_000_000, 5_000_000, 32, 26_204, 13_102),  # 50 MB: 1.2 epochs, two validations
-        (4_608, 0, 9, 943, 95),  # streams of eight windows each
-        (900, 100, 1, 3_750, 375),
-        (1, 0, 1, 125, 13),
+        (6_144, 0, 3, 320, 32),  # streams of 32 windows each
+        (900, 100, 1, 141, 15),
+        (1, 0, 1, 1, 1),
     ],
 )
 def test_the_default_budget_suits_the_text(
@@ -164,6 +165,13 @@ def test_the_default_budget_suits_the_text(
     assert default_batch_size(train_chars, seq_len=64) == batch_size
     assert default_steps(train_chars, batch_size, seq_len=64) == steps
     assert default_eval_every(steps, val_chars, batch_size, seq_len=64) == eval_every
+
+
+@pytest.mark.parametrize(
+    ("train_chars", "dropout"), [(1, 0.3), (49_999, 0.3), (50_000, 0.2), (149_999, 0.2), (150_000, 0.1), (500_000, 0.0)]
+)
+def test_the_smaller_a_text_the_more_is_dropped(train_chars: int, dropout: float) -> None:
+    assert default_dropout(train_chars) == dropout
 
 
 @settings(deadline=None, max_examples=50, derandomize=True)

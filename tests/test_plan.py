@@ -47,7 +47,7 @@ def test_a_budget_becomes_steps(budget: Budget, steps: int, name: str, corpus: C
     given: dict[str, Any] = {"batch_size": B, "seq_len": T, "val_fraction": FRACTION}
     model, run = configure(corpus, given, budget)
     assert model == ModelConfig(len(corpus.vocab))
-    assert run == TrainConfig(steps, name, **given, eval_every=default_eval_every(steps, HELD_OUT, B, T))
+    assert run == TrainConfig(steps, name, **given, dropout=0.3, eval_every=default_eval_every(steps, HELD_OUT, B, T))
 
 
 def test_what_is_given_wins_and_the_rest_suits_the_text(corpus: Corpus) -> None:
@@ -55,7 +55,9 @@ def test_what_is_given_wins_and_the_rest_suits_the_text(corpus: Corpus) -> None:
     model, run = configure(corpus, given, Budget("steps", 9))
     size = default_batch_size(630, TrainConfig.seq_len)
     assert model == ModelConfig(len(corpus.vocab), cell="rnn", hidden_size=9, activation="relu")
-    assert run == TrainConfig(9, "9 steps", batch_size=size, lr=0.5, eval_every=2)
+    assert run == TrainConfig(9, "9 steps", batch_size=size, dropout=0.3, lr=0.5, eval_every=2)
+    assert configure(corpus, {"dropout": 0.0}, Budget())[1].dropout == 0
+    assert configure(corpus, {"variational_dropout": 0.1}, Budget())[1].dropout == 0
 
 
 def test_lines_end_at_the_newline_and_the_held_out_part_begins_with_one(corpus: Corpus) -> None:

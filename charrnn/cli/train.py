@@ -69,7 +69,12 @@ def train(
     ] = None,
     dropout: Annotated[
         float | None,
-        option("--dropout", metavar="P", text="Share of layers' outputs to drop.", default=TrainConfig.dropout),
+        option(
+            "--dropout",
+            metavar="P",
+            text="Share of layers' outputs to drop; more on small texts.",
+            default=TrainConfig.dropout,
+        ),
     ] = None,
     variational_dropout: Annotated[
         float | None,

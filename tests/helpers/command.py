@@ -18,7 +18,7 @@ from typing import Any
 import charrnn as package
 
 TEXT = "\x1b" + "".join(f"{n % 7} größere fox{'es' * (n % 3)} than {n % 11}\t hens.\n" for n in range(190))
-NETWORK = ("--hidden-size", 16, "--num-layers", 1)
+NETWORK = ("--hidden-size", 16, "--num-layers", 1, "--batch-size", 10)
 INHERITED = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")  # nothing that changes what is written
 ENVIRONMENT = {name: os.environ[name] for name in INHERITED if name in os.environ} | {
     "PYTHONPATH": str(Path(package.__file__).parents[1]),
