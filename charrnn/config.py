@@ -14,7 +14,7 @@ MAX_LAYERS = 12  # so that the named weights of any network fit the 64 members o
 TRAIN_CHARS_PER_ROOT = 8000  # see default_steps
 MOST_EPOCHS = 10
 DROPOUT_BELOW = {50_000: 0.3, 150_000: 0.2, 500_000: 0.1}  # characters to learn from -> dropout
-PARAMETERS_PER_CHAR = (0.05, 2.0)  # what suits a text: below it a network is too small, above it too large
+PARAMETERS_PER_CHAR = (0.05, 50.0)  # what suits a text: below it a network is too small, above it too large
 HIDDEN_SIZES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # proposed in its place
 
 

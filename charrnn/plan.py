@@ -92,10 +92,11 @@ def differences(before: dict[str, Any], given: dict[str, Any]) -> str:
     return "; ".join(f"{option} was {old}, not {new}" for option, (old, new) in options.items() if old != new)
 
 
-def fit_to_time(checkpoint: Checkpoint, ids: Ids, budget: Budget, used: float) -> TrainConfig:
+def fit_to_time(checkpoint: Checkpoint, ids: Ids, budget: Budget, used: float) -> tuple[TrainConfig, float]:
     """Measure training and validation on copies; return the configuration that fills the seconds left of a budget.
 
-    A tenth of the time at most goes to validations, of which there are ten at most and one at least.
+    With it comes how many seconds a validation takes: a tenth of the time at most goes to validations, of which there
+    are ten at most and one at least.
     """
     began = time.perf_counter()
     held_out = parts(checkpoint, ids)[1]
@@ -106,7 +107,8 @@ def fit_to_time(checkpoint: Checkpoint, ids: Ids, budget: Budget, used: float) -
     validations = max(1, min(10, int(0.1 * left / per_validation))) if per_validation else 1
     steps = max(1, int((left - validations * per_validation) / per_step))
     eval_every = max(1, math.ceil(steps / validations))
-    return replace(checkpoint.train, steps=checkpoint.step + steps, budget=str(budget), eval_every=eval_every)
+    fitted = replace(checkpoint.train, steps=checkpoint.step + steps, budget=str(budget), eval_every=eval_every)
+    return fitted, per_validation
 
 
 class Deadline:
@@ -116,20 +118,24 @@ class Deadline:
     saved run keeps, so that a resume needs no clock.
     """
 
-    def __init__(self, checkpoint: Checkpoint, end: float) -> None:
+    def __init__(self, checkpoint: Checkpoint, end: float, per_validation: float) -> None:
         self.first, self.begun, self.end = checkpoint.step, time.perf_counter(), end
+        self.validated, self.per_validation = len(checkpoint.history), per_validation
 
     def refit(self, checkpoint: Checkpoint) -> None:
-        """Set the steps that are left to what the time left is enough for, validations and saves included.
+        """Set the steps that are left to what the time left is enough for, saves and validations to come included.
 
-        A run that has reached its last step has ended, whatever time is left.
+        A run that has reached its last step has ended, whatever time is left; one validation at the end stays one.
         """
-        if checkpoint.step == checkpoint.train.steps:
+        step, config, now = checkpoint.step, checkpoint.train, time.perf_counter()
+        if step in (self.first, config.steps):
             return
-        now = time.perf_counter()
-        speed = (checkpoint.step - self.first) / (now - self.begun)
-        steps = checkpoint.step + max(0, int((self.end - now) * speed))
-        checkpoint.train = replace(checkpoint.train, steps=steps)
+        validating = (len(checkpoint.history) - self.validated) * self.per_validation
+        per_step = (now - self.begun - validating) / (step - self.first)
+        once = config.eval_every >= config.steps
+        to_come = 1 if once else -(-config.steps // config.eval_every) - step // config.eval_every
+        steps = step + max(0, int((self.end - now - to_come * self.per_validation) / per_step))
+        checkpoint.train = replace(config, steps=steps, eval_every=steps if once else config.eval_every)
 
 
 def seconds_per_step(checkpoint: Checkpoint, ids: Ids, seconds: float) -> float:

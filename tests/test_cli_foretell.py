@@ -83,13 +83,13 @@ def test_a_time_is_fitted_and_foretold(work: Path) -> None:
 
 def test_a_network_of_the_wrong_size_is_told_with_one_that_suits(work: Path) -> None:
     line = ("train", "a.txt", "--embed-size", 8, "--num-layers", 1, "--dry-run", "--hidden-size")
-    large = rows(ok(*line, 200))["verdict"]
+    large = rows(ok(*line, 400))["verdict"]
     assert large.startswith("too large for the text: --hidden-size ")
     size = large.split()[-2]
     assert rows(ok(*line, size))["verdict"] == "the network suits the text"
     small = rows(ok(*line, 1, "--embed-size", 1))["verdict"]
     assert small.startswith("too small for the text: --hidden-size 16 ")
-    none = rows(ok(*line, 200, "--embed-size", 2000))["verdict"]
+    none = rows(ok(*line, 200, "--embed-size", 16000))["verdict"]
     assert none == "too large for the text, whatever its --hidden-size"
 
 

@@ -138,8 +138,9 @@ def test_memory_is_what_training_allocates(cell: str, noise: dict[str, Any], val
 @pytest.mark.parametrize(
     ("chars", "fit"),
     [
-        (18_000, "too large"),
-        (225_000, "too large"),
+        (9_000, "too large"),
+        (18_000, "suits"),
+        (225_000, "suits"),
         (900_000, "suits"),
         (3_000_000, "suits"),
         (45_000_000, "too small"),

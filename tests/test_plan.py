@@ -164,7 +164,8 @@ def test_steps_and_validations_fill_the_time_that_is_left(
     seconds: float, validations: int, checkpoint: Checkpoint, corpus: Corpus, clock: SimpleNamespace
 ) -> None:
     before = to_bytes(checkpoint)
-    config = fit_to_time(checkpoint, corpus.ids, Budget("seconds", seconds), used=2.0)
+    config, per_validation = fit_to_time(checkpoint, corpus.ids, Budget("seconds", seconds), used=2.0)
+    assert per_validation == HELD_OUT * CHAR
     left = seconds - 2 - clock.now
     assert math.ceil(config.steps / config.eval_every) == validations
     assert 0 <= left - config.steps * STEP - validations * HELD_OUT * CHAR < STEP
@@ -175,18 +176,18 @@ def test_steps_and_validations_fill_the_time_that_is_left(
 
 
 def test_without_held_out_text_all_the_time_is_for_steps(corpus: Corpus, clock: SimpleNamespace) -> None:
-    config = fit_to_time(tiny_run(corpus, val_fraction=0.0), corpus.ids, Budget("seconds", 9), used=0.0)
+    config, _ = fit_to_time(tiny_run(corpus, val_fraction=0.0), corpus.ids, Budget("seconds", 9), used=0.0)
     assert 0 <= 9 - clock.now - config.steps * STEP < STEP
 
 
 def test_time_is_given_to_the_steps_that_are_still_to_do(
     checkpoint: Checkpoint, corpus: Corpus, clock: SimpleNamespace
 ) -> None:
-    fresh = fit_to_time(checkpoint, corpus.ids, Budget("seconds", 25), used=0.0)
+    fresh, _ = fit_to_time(checkpoint, corpus.ids, Budget("seconds", 25), used=0.0)
     next(
         report for report in train(checkpoint, corpus.ids) if report.step == 7
     )  # one epoch, so the windows are the same
-    assert fit_to_time(checkpoint, corpus.ids, Budget("seconds", 25), used=0.0).steps == 7 + fresh.steps
+    assert fit_to_time(checkpoint, corpus.ids, Budget("seconds", 25), used=0.0)[0].steps == 7 + fresh.steps
 
 
 def test_a_run_without_patience_left_is_measured_too(
@@ -198,12 +199,12 @@ def test_a_run_without_patience_left_is_measured_too(
     assert checkpoint.best
     checkpoint.best = replace(checkpoint.best, step=1)
     assert list(train(checkpoint, corpus.ids)) == []
-    assert fit_to_time(checkpoint, corpus.ids, Budget("seconds", 25), used=0.0).steps > 16
+    assert fit_to_time(checkpoint, corpus.ids, Budget("seconds", 25), used=0.0)[0].steps > 16
 
 
 @pytest.mark.usefixtures("clock")
 def test_a_time_that_is_up_leaves_one_step(checkpoint: Checkpoint, corpus: Corpus) -> None:
-    config = fit_to_time(checkpoint, corpus.ids, Budget("seconds", 1), used=5.0)
+    config, _ = fit_to_time(checkpoint, corpus.ids, Budget("seconds", 1), used=5.0)
     assert (config.steps, config.eval_every) == (1, 1)
 
 
@@ -214,21 +215,35 @@ def test_a_time_that_is_up_leaves_one_step(checkpoint: Checkpoint, corpus: Corpu
         (40, 20, 40 + 160),  # twice as fast
         (10, 99.5, 10),  # nothing left for another step
         (10, 130, 10),  # late already
+        (0, 20, 1000),  # nothing seen yet
     ],
 )
+@pytest.mark.parametrize("once", [True, False])
 def test_the_steps_left_follow_the_speed_that_is_seen(
-    checkpoint: Checkpoint, clock: SimpleNamespace, done: int, after: float, steps: int
+    checkpoint: Checkpoint, clock: SimpleNamespace, done: int, after: float, steps: int, once: bool
 ) -> None:
-    checkpoint.train = replace(checkpoint.train, steps=1000)
-    deadline = Deadline(checkpoint, end=clock.now + 100)
+    checkpoint.train = replace(checkpoint.train, steps=1000, eval_every=1000 if once else 300)
+    deadline = Deadline(checkpoint, clock.now + 100, per_validation=0.0)
     clock.now += after
     checkpoint.step = done
     deadline.refit(checkpoint)
-    assert checkpoint.train == replace(checkpoint.train, steps=steps)
+    assert checkpoint.train == replace(checkpoint.train, steps=steps, eval_every=steps if once else 300)
+
+
+@pytest.mark.parametrize(("eval_every", "done", "steps"), [(1000, 0, 10 + 40), (400, 0, 10 + 30), (10, 1, 10 + 35)])
+def test_time_is_kept_for_validations_to_come_and_those_done_count_for_no_step(
+    checkpoint: Checkpoint, clock: SimpleNamespace, eval_every: int, done: int, steps: int
+) -> None:
+    checkpoint.train = replace(checkpoint.train, steps=1000 if eval_every > 10 else 20, eval_every=eval_every)
+    deadline = Deadline(checkpoint, clock.now + 110, per_validation=10.0)
+    checkpoint.step, checkpoint.history = 10, [(10, 1.0, 1.0)] * done
+    clock.now += 20 + 10 * done  # half a step a second
+    deadline.refit(checkpoint)
+    assert checkpoint.train.steps == steps
 
 
 def test_a_run_at_its_last_step_is_not_made_longer(checkpoint: Checkpoint, clock: SimpleNamespace) -> None:
-    deadline = Deadline(checkpoint, end=clock.now + 100)
+    deadline = Deadline(checkpoint, clock.now + 100, per_validation=0.0)
     clock.now += 1
     checkpoint.step = checkpoint.train.steps
     deadline.refit(checkpoint)

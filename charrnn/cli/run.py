@@ -31,9 +31,10 @@ def run(
             watch.show(report)
             if interrupt.number:
                 break
-            if deadline and isinstance(report, EvalReport) and report.loss is not None:
+            to_save = saves.due(report.step) if isinstance(report, StepReport) else report.best
+            if deadline and (to_save or (isinstance(report, EvalReport) and report.loss is not None)):
                 deadline.refit(checkpoint)
-            if saves.due(report.step) if isinstance(report, StepReport) else report.best:
+            if to_save:
                 saved = try_to_keep(checkpoint, store, watch, saved)
                 saves.restart()
     except DivergedError as error:

@@ -218,9 +218,9 @@ def train(
             checkpoint, text = fresh(sources, given, budget)
         deadline = None
         if budget.kind == "seconds" and checkpoint.train.budget != str(budget):
-            fitted = fit_to_time(checkpoint, text.ids, budget, time.perf_counter() - begun)
+            fitted, per_validation = fit_to_time(checkpoint, text.ids, budget, time.perf_counter() - begun)
             checkpoint.train = replace(fitted, eval_every=eval_every or fitted.eval_every)
-            deadline = Deadline(checkpoint, begun + budget.amount)
+            deadline = Deadline(checkpoint, begun + budget.amount, per_validation)
         watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet)
         if dry_run:
             watch.remarks(text)
