@@ -48,6 +48,16 @@ def started(result: Result) -> dict[str, Any]:
 # ---- what it writes ----
 
 
+def assert_killed_and_gone_on_it_is(whole: str, *line: object, **run: Any) -> None:
+    """Run a line that resumes, kill it at step 25, run it again: the file is that of the model named, byte for byte."""
+    process = start(*line, "-m", "parts", "--save-every", 1, **run)
+    read_until(process, "step", 25)
+    process.kill()
+    assert finish(process).code == -signal.SIGKILL
+    ok(*line, "-m", "parts")
+    assert Path("checkpoints/parts.npz").read_bytes() == Path(f"checkpoints/{whole}.npz").read_bytes()
+
+
 def test_stdout_is_the_path_of_the_model_alone_and_quiet_leaves_stderr_empty(work: Path) -> None:
     loud, quiet = ok("train", "a.txt", *SHORT), ok("train", "a.txt", *SHORT, "-m", "b", "--quiet")
     assert (loud.text, quiet.text, quiet.err) == ("checkpoints/a.npz\n", "checkpoints/b.npz\n", "")
@@ -335,13 +345,7 @@ def test_patience_without_held_out_text_is_refused(work: Path) -> None:
 def test_a_run_with_noise_is_exact_and_keeps_its_rate(name: str, work: Path) -> None:
     line = ("train", "a.txt", *NETWORK, "--steps", 60, f"--{name}", 0.25, "-q", "--json", "--resume")
     assert started(ok(*line, "-m", "whole"))[name.replace("-", "_")] == 0.25
-    process = start(*line, "-m", "parts", "--save-every", 1)
-    read_until(process, "step", 25)
-    process.kill()
-    assert finish(process).code == -signal.SIGKILL
-    ok(*line, "-m", "parts")
-    whole, parts = (Path(f"checkpoints/{model}.npz").read_bytes() for model in ("whole", "parts"))
-    assert whole == parts
+    assert_killed_and_gone_on_it_is("whole", *line)
     refused(charrnn(*line, "-m", "whole", f"--{name}", 0.5), 1, f"--{name} was 0.25, not 0.5")
     for command in (("sample", "-n", 20, "--seed", 1), ("eval", "a.txt")):
         assert ok(*command, "-m", "whole", "-q").out == ok(*command, "-m", "whole", "-q").out
@@ -360,13 +364,7 @@ def test_lines_are_a_setting_that_the_model_keeps(work: Path) -> None:
     first = ok(*line, "--lines", "-m", "whole")
     assert started(first)["lines"] is True
     assert ", each line on its own, " in first.err
-    process = start(*line, "-q", "-m", "parts", "--save-every", 1, env={"CHARRNN_LINES": "1"})
-    read_until(process, "step", 25)
-    process.kill()
-    assert finish(process).code == -signal.SIGKILL
-    ok(*line, "-m", "parts")
-    whole, parts = (Path(f"checkpoints/{model}.npz").read_bytes() for model in ("whole", "parts"))
-    assert whole == parts
+    assert_killed_and_gone_on_it_is("whole", *line, "-q", env={"CHARRNN_LINES": "1"})
     (held_out,) = ok("eval", "-m", "whole", "--json").records
     assert held_out["nats_per_char"] == first.records[-1]["val_nats_per_char"]
     assert held_out["chars"] == len(TEXT) - TEXT.index("\n", int(len(TEXT) * 0.9) - 1) - 1

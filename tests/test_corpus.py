@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from charrnn import corpus
-from charrnn.corpus import SAFE_CUT, STDIN, Corpus, Streams, characters, load_corpus, raw_blocks, read_text, split
+from charrnn.corpus import Corpus, Streams, corpus, load_corpus, read_text, reading, split
+from charrnn.corpus.reading import SAFE_CUT, STDIN, characters, raw_blocks
 from charrnn.errors import TextError, UsageError
 from charrnn.vocab import NORMALIZATIONS, Vocab, normalized
 
@@ -44,7 +44,7 @@ def give_stdin(patch: pytest.MonkeyPatch, data: bytes) -> None:
 def read(data: bytes, encoding: str, form: str, block: int) -> tuple[str, list[str]]:
     remarks: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "BLOCK", block)
+        patch.setattr(reading, "BLOCK", block)
         blocks = characters(raw_blocks(io.BytesIO(data), "t"), "t", encoding, form, remarks)
         try:
             return "".join(blocks), remarks
@@ -103,7 +103,7 @@ def test_the_text_of_a_file_is_read_once_in_the_same_way(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("block", range(1, 8))
 def test_a_corpus_is_the_same_for_every_block_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr(corpus, "BLOCK", block)
+    monkeypatch.setattr(reading, "BLOCK", block)
     data = "\ufeffna\u0131ve\r\n😀 e\u0301\r\r\n漢字".encode()
     path = file_in(tmp_path, data)
     read = load_corpus([path], normalize="nfc")

@@ -8,25 +8,21 @@ import pytest
 from numpy.testing import assert_allclose
 
 from charrnn.cells import CELLS
-from charrnn.cells.cell import Params, State
+from charrnn.cells.cell import State
 from charrnn.checkpoint import Checkpoint
 from charrnn.checkpoint.format import to_bytes
 from charrnn.corpus import Corpus
 from charrnn.evaluate import score_ids
 from charrnn.model import CharRNN, initial_parameters, parameter_shapes, size_of
 from charrnn.network import scope
-from charrnn.ops import Array, Ids, cross_entropy_backward, cross_entropy_forward
+from charrnn.ops import Array
 from charrnn.train import StepReport, train
 from tests.helpers.files import cell_settings, copy_of, corpus_of, random_text, tiny_run
-from tests.helpers.gradcheck import check_gradients
-from tests.helpers.models import B, T, V, tiny_config, tiny_model
+from tests.helpers.models import B, T, tiny_config
+from tests.helpers.naive import check_every_gradient, problem
 
 K, L = 3, 2
 every_cell = pytest.mark.parametrize("cell", CELLS)
-
-
-def ensemble(cell: str, **config: Any) -> CharRNN:
-    return tiny_model(ensemble=K, num_layers=L, **cell_settings(cell), **config)
 
 
 def alone(model: CharRNN, k: int) -> CharRNN:
@@ -37,24 +33,14 @@ def alone(model: CharRNN, k: int) -> CharRNN:
     return CharRNN(config, vector)
 
 
-def some_state(model: CharRNN) -> State:
-    rng = np.random.default_rng(1)
-    return [tuple(rng.normal(size=part.shape) for part in layer) for layer in model.zero_state(B)]
-
-
 def flat(state: State) -> list[Array]:
     return [part for layer in state for part in layer]
 
 
-def text() -> tuple[Ids, Ids]:
-    x, y = np.random.default_rng(2).integers(0, V, (2, T, B))
-    return x, y
-
-
 @every_cell
 def test_its_logits_are_the_mean_of_what_each_network_says_alone(cell: str) -> None:
-    model, (x, _) = ensemble(cell), text()
-    state = some_state(model)
+    task = problem(cell, L, ensemble=K)
+    model, x, state = task.model, task.x, task.state
     logits, after = model.forward(x, state, model.cache(T, B))
     passes = []
     for k in range(K):
@@ -67,27 +53,12 @@ def test_its_logits_are_the_mean_of_what_each_network_says_alone(cell: str) -> N
 @pytest.mark.parametrize("config", [{}, {"zoneout": 0.3}, {"zoneout": 0.3, "line_end": 5}], ids=str)
 @every_cell
 def test_the_gradient_of_the_means_loss_agrees_with_finite_differences(cell: str, config: dict[str, Any]) -> None:
-    model, (x, y) = ensemble(cell, **config), text()
-    state, dstate = some_state(model), some_state(model)
-    cache = model.cache(T, B, masks=T)
-    for k, network in enumerate(model.networks):
-        network.draw_masks(model.each(cache)[k], 0.3, np.random.default_rng(k))
-    grads: Params = {name: np.zeros_like(array) for name, array in model.params.items()}
-
-    def loss() -> float:
-        logits, after = model.forward(x, state, cache)
-        pulled = sum(
-            float(np.vdot(d, s)) for ds, ss in zip(dstate, after, strict=True) for d, s in zip(ds, ss, strict=True)
-        )
-        return float(cross_entropy_forward(logits, y).mean()) + pulled
-
-    logits, _ = model.forward(x, state, cache)
-    cross_entropy_forward(logits, y)
-    first = model.backward(cross_entropy_backward(logits, y, T * B), x, cache, grads, dstate)
-    named = [
-        {f"state.{i}.{s}": part for i, layer in enumerate(of) for s, part in enumerate(layer)} for of in (state, first)
-    ]
-    check_gradients(loss, model.params | named[0], grads | named[1])
+    task = problem(cell, L, ensemble=K, **config)
+    T, B = task.x.shape
+    cache = task.model.cache(T, B, masks=T)
+    for k, network in enumerate(task.model.networks):
+        network.draw_masks(task.model.each(cache)[k], 0.3, np.random.default_rng(k))
+    check_every_gradient(task, cache)
 
 
 def test_networks_begin_differently_and_are_told_apart_by_name() -> None:

@@ -11,12 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from charrnn import corpus as corpus_module
 from charrnn.cells import CELLS
 from charrnn.cells.cell import Cache, Params, State
 from charrnn.checkpoint import Checkpoint
 from charrnn.checkpoint.format import from_file, to_bytes
-from charrnn.corpus import Corpus, split
+from charrnn.corpus import Corpus, split, streams
 from charrnn.errors import TextError
 from charrnn.evaluate import WINDOW, score_ids
 from charrnn.model import CharRNN
@@ -24,8 +23,17 @@ from charrnn.ops import Ids, cross_entropy_backward
 from charrnn.sampling import generate, sample_rng
 from charrnn.train import StepReport, parts, train
 from tests.helpers.files import cell_settings, corpus_of, random_text, tiny_run
-from tests.helpers.gradcheck import check_gradients
-from tests.helpers.naive import Pass, Problem, library_pass, naive_pass, network, problem, zero_gradients
+from tests.helpers.naive import (
+    Pass,
+    Problem,
+    arrays,
+    check_every_gradient,
+    library_pass,
+    naive_pass,
+    network,
+    problem,
+    zero_gradients,
+)
 
 NEWLINE = 2
 T = 9
@@ -76,10 +84,6 @@ def put(state: State, b: int, single: State) -> None:
             part[:, [b]] = column
 
 
-def arrays(state: State) -> Params:
-    return {f"state.{l}.{i}": part for l, layer in enumerate(state) for i, part in enumerate(layer)}
-
-
 def each_line_alone(task: Problem) -> Pass:
     """Go naively through one line after the other, each from a state of zero unless it began before the window."""
     model, nothing, loss = plain(task.model), task.model.zero_state(1), 0.0
@@ -126,13 +130,7 @@ def test_a_pass_over_lines_is_the_sum_of_naive_passes_over_each_line_alone(recur
 @every_cell
 def test_every_gradient_over_lines_agrees_with_finite_differences(recurrence: str, num_layers: int, noise: str) -> None:
     task, cache = noisy(recurrence, num_layers, noise)
-    after, result = arrays(task.dstate), library_pass(task, cache)
-
-    def loss() -> float:
-        loss, _, state, *_ = library_pass(task, cache)
-        return loss + float(sum(np.vdot(after[name], part) for name, part in arrays(state).items()))
-
-    check_gradients(loss, task.model.params | arrays(task.state), result.grads | arrays(result.dstate0))
+    check_every_gradient(task, cache)
 
 
 @noisily
@@ -317,7 +315,7 @@ def test_a_text_is_split_where_a_line_begins(text: list[int], fraction: float) -
     ids, cut = np.array(text), int(len(text) * (1 - fraction))
     places = [at for at in range(max(cut, 1), len(text)) if text[at - 1] == NEWLINE]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus_module, "BLOCK", 3)
+        patch.setattr(streams, "BLOCK", 3)
         if cut and places:
             to_learn, held_out = split(ids, fraction, NEWLINE)
             assert (to_learn.tolist(), held_out.tolist()) == (text[: places[0]], text[places[0] :])

@@ -10,8 +10,17 @@ from charrnn.config import ModelConfig
 from charrnn.model import initial_parameters, parameter_shapes, size_of, views
 from charrnn.network import scope
 from charrnn.ops import cross_entropy_backward, cross_entropy_forward
-from tests.helpers.gradcheck import check_gradients
-from tests.helpers.naive import Pass, Problem, library_pass, naive_pass, network, problem, zero_gradients
+from tests.helpers.naive import (
+    Pass,
+    Problem,
+    arrays,
+    check_every_gradient,
+    library_pass,
+    naive_pass,
+    network,
+    problem,
+    zero_gradients,
+)
 
 everywhere = pytest.mark.parametrize(("recurrence", "num_layers"), [(r, n) for r in CELLS for n in (1, 2, 3)])
 
@@ -32,10 +41,6 @@ def noisy(recurrence: str, num_layers: int, noise: str) -> tuple[Problem, Cache]
     cache = task.model.cache(T, B, masks)
     task.model.networks[0].draw_masks(cache, dropout, np.random.default_rng(11))
     return task, cache
-
-
-def arrays(state: State) -> Params:
-    return {f"state.{l}.{i}": part for l, layer in enumerate(state) for i, part in enumerate(layer)}
 
 
 def parts(result: Pass) -> Params:
@@ -60,13 +65,7 @@ def test_a_pass_equals_the_naive_loops(recurrence: str, num_layers: int) -> None
 @everywhere
 def test_every_gradient_agrees_with_finite_differences(recurrence: str, num_layers: int) -> None:
     task = problem(recurrence, num_layers)
-    after, result = arrays(task.dstate), library_pass(task)
-
-    def loss() -> float:
-        loss, _, state, *_ = library_pass(task)
-        return loss + float(sum(np.vdot(after[name], part) for name, part in arrays(state).items()))
-
-    check_gradients(loss, task.model.params | arrays(task.state), result.grads | arrays(result.dstate0))
+    check_every_gradient(task)
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -76,13 +75,7 @@ def test_every_gradient_under_fixed_masks_agrees_with_finite_differences(
     recurrence: str, num_layers: int, noise: str
 ) -> None:
     task, cache = noisy(recurrence, num_layers, noise)
-    after, result = arrays(task.dstate), library_pass(task, cache)
-
-    def loss() -> float:
-        loss, _, state, *_ = library_pass(task, cache)
-        return loss + float(sum(np.vdot(after[name], part) for name, part in arrays(state).items()))
-
-    check_gradients(loss, task.model.params | arrays(task.state), result.grads | arrays(result.dstate0))
+    check_every_gradient(task, cache)
 
 
 @pytest.mark.parametrize("noise", ["dropout", "variational"])

@@ -15,6 +15,7 @@ from charrnn.cells.cell import Cache, LayerState, Params, State
 from charrnn.model import CharRNN, parameter_shapes, views
 from charrnn.network import scope
 from charrnn.ops import Array, Ids, cross_entropy_backward, cross_entropy_forward
+from tests.helpers.gradcheck import check_gradients
 from tests.helpers.models import tiny_model
 
 
@@ -192,6 +193,22 @@ def library_pass(task: Problem, cache: Cache | None = None, grads: Params | None
     loss = float(cross_entropy_forward(logits, task.y).sum())
     dlogits = cross_entropy_backward(logits, task.y, 1)
     return Pass(loss, kept, state, grads, model.backward(dlogits, task.x, cache, grads, task.dstate))
+
+
+def arrays(state: State) -> Params:
+    """Return the parts of a state by name."""
+    return {f"state.{l}.{i}": part for l, layer in enumerate(state) for i, part in enumerate(layer)}
+
+
+def check_every_gradient(task: Problem, cache: Cache | None = None) -> None:
+    """Hold what the library's pass returns against finite differences: of all parameters and of the initial state."""
+    after, result = arrays(task.dstate), library_pass(task, cache)
+
+    def loss() -> float:
+        loss, _, state, *_ = library_pass(task, cache)
+        return loss + float(sum(np.vdot(after[name], part) for name, part in arrays(state).items()))
+
+    check_gradients(loss, task.model.params | arrays(task.state), result.grads | arrays(result.dstate0))
 
 
 def naive_pass(task: Problem) -> Pass:

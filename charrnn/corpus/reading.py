@@ -1,11 +1,6 @@
-"""Texts on their way to the network: bytes -> characters -> ids on disk -> windows of B streams.
-
-A text is never in memory as a whole. It is read twice, to count its characters and to write their ids to a temporary
-file that has no name and so is gone with the process, and is memory-mapped from there.
-"""
+"""From bytes to characters: files, folders and pipes, decoded and brought to one form, in blocks."""
 
 import codecs
-import hashlib
 import os
 import re
 import shutil
@@ -14,17 +9,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from charrnn.errors import TextError, UsageError
-from charrnn.ops import Ids
-from charrnn.vocab import CODE_POINTS, UNKNOWN, Vocab, codes_of, named, normalized
+from charrnn.vocab import normalized
 
 STDIN = "-"
 BUNDLED = "plays.txt (bundled)"  # the source name of the corpus that comes with the program
@@ -32,20 +22,9 @@ BLOCK = 1 << 20  # bytes read at a time
 SAFE_CUT = re.compile(r"[\0-\x7f\u3041-\u3096\u4e00-\u9fff]")  # characters that compose with nothing before them
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """A text as ids, and where it came from."""
-
-    ids: Ids  # (N,), memory-mapped
-    vocab: Vocab
-    sources: tuple[str, ...]  # as they were given
-    sha256: str  # of all bytes read, in order: for one file what sha256sum says
-    remarks: tuple[str, ...]  # what reading changed, for people
-
-
 def bundled_corpus() -> Path:
     """Return the path of the corpus that comes with the program: in the package, or beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     inside, beside = package / "corpora" / "plays.txt", package.parent / "corpora" / "plays.txt"
     return inside if inside.exists() else beside
 
@@ -205,141 +184,3 @@ class Reader:
                 file.seek(0)
                 raw = raw_blocks(file, name, use)
                 yield from characters(raw, name, self.encoding, self.normalize, remarks)
-
-
-def load_corpus(
-    sources: Iterable[str],
-    encoding: str = "utf-8",
-    normalize: str = "none",
-    min_count: int = 1,
-    known: Vocab | None = None,
-) -> Corpus:
-    """Read texts, build their vocabulary, of which some may be known, and write their ids to disk.
-
-    Raises TextError for a source that cannot be read or decoded, or holds fewer than two different characters.
-    """
-    sources = tuple(sources)
-    remarks: list[str] = []
-    digest = hashlib.sha256()
-    with ExitStack() as stack:
-        reader = Reader(sources, encoding, normalize, stack)
-        counts = count_codes(reader.blocks(remarks, digest.update))
-        check_variety(counts, " ".join(sources))
-        vocab = Vocab.build(counts, min_count, normalize, known)
-        if len(vocab) < 2:
-            raise TextError(f"{' '.join(sources)}: --min-count {min_count} leaves one symbol only: take a smaller one")
-        again = hashlib.sha256()
-        ids = ids_on_disk(reader.blocks([], again.update), vocab)
-        if again.digest() != digest.digest():
-            raise changed()
-    return Corpus(ids, vocab, sources, digest.hexdigest(), tuple(remarks))
-
-
-def count_codes(blocks: Iterable[str]) -> NDArray[np.int64]:
-    """Count how often each code point occurs, (0x110000,)."""
-    counts = np.zeros(CODE_POINTS, np.int64)
-    for block in blocks:
-        some = np.bincount(codes_of(block))
-        counts[: len(some)] += some
-    return counts
-
-
-def check_variety(counts: NDArray[np.int64], name: str) -> None:
-    """Raise TextError for a text that nothing can be learnt from."""
-    different = np.count_nonzero(counts)
-    if counts[0xD800:0xE000].any():
-        raise TextError(f"{name}: lone surrogates are not characters: name another --encoding")
-    if different == 0:
-        raise TextError(f"{name}: the text is empty: there is nothing to learn from")
-    if different == 1:
-        only = named([chr(np.flatnonzero(counts)[0])])
-        raise TextError(f"{name}: holds one character only, {only}: a text needs two different ones at least")
-
-
-def ids_on_disk(blocks: Iterable[str], vocab: Vocab) -> Ids:
-    """Write the ids of a text to a temporary file without a name, and map it into memory, read-only."""
-    try:
-        with tempfile.TemporaryFile() as file:  # the map outlives it
-            for block in blocks:
-                ids = vocab.encode(block)
-                if (ids == UNKNOWN).any():
-                    raise changed()
-                file.write(ids.astype(vocab.id_dtype).tobytes())
-            file.flush()
-            if not file.tell():
-                raise changed()
-            return np.memmap(file, vocab.id_dtype, "r")
-    except OSError as error:
-        raise no_space(error) from error
-
-
-def changed() -> TextError:
-    """Say that the two readings of a text differed."""
-    return TextError("the text changed while it was read: start again when it is finished")
-
-
-def split(ids: Ids, val_fraction: float, line_end: int | None = None) -> tuple[Ids, Ids]:
-    """Cut a text in two: what to train on, and the last part, held out; with a line_end, before the next whole line.
-
-    Raises TextError if a part would be empty, naming a fraction that works.
-    """
-    cut = int(len(ids) * (1 - val_fraction))
-    if line_end is not None and 0 < cut < len(ids):
-        cut = next_line(ids, cut, line_end)
-    if cut < 1 or (val_fraction and cut == len(ids)):
-        nothing = "nothing" if line_end is None else "no whole line"
-        raise TextError(
-            f"{len(ids)} characters leave {nothing} to train on or to hold out: use --val-fraction 0 or more text"
-        )
-    return ids[:cut], ids[cut:]
-
-
-def next_line(ids: Ids, at: int, line_end: int) -> int:
-    """Return where the first line begins that begins at a place above 0 or after it; with none the text's length."""
-    for begin in range(at - 1, len(ids), BLOCK):
-        ends = np.flatnonzero(ids[begin : begin + BLOCK] == line_end)
-        if len(ends):
-            return begin + int(ends[0]) + 1
-    return len(ids)
-
-
-class Streams:
-    """The training text as B streams side by side, each a contiguous part of it, read in windows of T characters.
-
-    In an epoch every character is predicted once. Then each stream goes on with the next part, so that the state it
-    carries belongs to the text before; only at the end of the text does it not.
-
-    A part may begin inside a line, so that parts are equally long and nothing is padded: in the first epoch the rest of
-    that line is read from an empty state, after the character before it; in later ones from its own beginning.
-    """
-
-    def __init__(self, ids: Ids, B: int, T: int, start_id: int) -> None:
-        if len(ids) < B * T:
-            raise TextError(
-                f"{len(ids)} characters to train on are too few for --batch-size {B} --seq-len {T}, "
-                f"which read {B * T} at a step: {smaller_window(len(ids), T)}"
-            )
-        self.ids, self.B, self.T, self.start_id = ids, B, T, start_id
-        self.bounds = np.arange(B + 1) * len(ids) // B  # parts differ by one character at most
-        self.longest = -(-len(ids) // B)
-        self.steps_per_epoch = -(-self.longest // T)
-
-    def batch(self, step: int) -> tuple[Ids, Ids]:
-        """Return the inputs x and targets y of a step, each (T, B), int64; the last window of an epoch is shorter.
-
-        Input t is the character before target t; before the first character of the text stands the start id. Where
-        a part is one character shorter than the longest, its last target is -1, which is none.
-        """
-        epoch, window = divmod(step, self.steps_per_epoch)
-        parts = (np.arange(self.B) + epoch) % self.B
-        begin, end = self.bounds[parts], self.bounds[parts + 1]  # (B,)
-        offsets = np.arange(window * self.T, min((window + 1) * self.T, self.longest))
-        at = begin + offsets[:, None]  # (T, B)
-        x = np.where(at > 0, self.ids[np.maximum(at - 1, 0)], self.start_id).astype(np.int64)
-        y = np.where(at < end, self.ids[np.minimum(at, len(self.ids) - 1)].astype(np.int64), UNKNOWN)
-        return x, y
-
-
-def smaller_window(chars: int, T: int) -> str:
-    """Say which window would do for so few characters."""
-    return f"--batch-size {max(1, chars // T)} --seq-len {min(T, chars)} would do"
