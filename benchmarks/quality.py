@@ -40,8 +40,8 @@ ROWS = {  # name: (title, options of `charrnn train`)
     "150s": ("charrnn, the defaults, 150 seconds", "--time 150s"),
     "10m": ("charrnn, two networks, 10 minutes", "--time 10m --ensemble 2 --dropout 0.1 --lr 0.005"),
     "60m": (
-        "charrnn, two networks, 60 minutes",
-        "--time 60m --ensemble 2 --hidden-size 384 --dropout 0.25 --weight-decay 0.3",
+        "charrnn, four networks, 60 minutes",
+        "--time 60m --ensemble 4 --hidden-size 384 --dropout 0.25 --weight-decay 0.3 --lr 0.005",
     ),
     "rnn": ("charrnn, a plain tanh RNN, 10 minutes", "--cell rnn --dropout 0.1 --time 10m"),
 }

@@ -21,6 +21,7 @@ LEVELS = [
     {"model", "vocab"},
     {"baselines", "corpus", "evaluate", "sampling", "schedule"},
     {"checkpoint", "dynamic"},
+    {"step"},
     {"train"},
     {"plan"},
     {"forecast", "transfer"},
