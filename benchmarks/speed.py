@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from charrnn import threads
 from charrnn.cells import CELLS
@@ -167,6 +166,8 @@ def seconds(programs: Mapping[Any, Step]) -> dict[Any, float]:
 
 def sgemm_peak(cores: int) -> float:
     """Return this machine's FLOP/s: the best of ten products of 2048 x 2048 matrices of 32-bit numbers."""
+    from threadpoolctl import threadpool_limits
+
     A, B = np.random.default_rng(0).standard_normal((2, 2048, 2048), np.float32)
     with threadpool_limits(cores, "blas"):
         return 2.0 * 2048**3 / min(seconds_of(lambda: A @ B) for _ in range(10))
@@ -298,6 +299,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", default=",".join(TABLES), metavar="NAME,NAME", help=f"of {', '.join(TABLES)}; all")
     parser.add_argument("--peak", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
+    from threadpoolctl import threadpool_limits
+
     threadpool_limits(1, "blas")  # as the program itself has it: a product uses one core
     if given.peak:
         take_three_steps(*given.peak)

@@ -49,7 +49,7 @@ class Part(NamedTuple):
 def workspace(model: CharRNN, config: TrainConfig) -> list[Part]:
     """Share out the streams, and allocate what each part needs."""
     count = shares(model, config)
-    bounds = np.arange(count + 1) * config.batch_size // count
+    bounds = [config.batch_size * part // count for part in range(count + 1)]
     columns = [slice(begin, end) for begin, end in pairwise(bounds)]
     caches = [model.cache(config.seq_len, part.stop - part.start, masks(config)) for part in columns]
     return [Part(*part, np.empty_like(model.vector)) for part in zip(columns, caches, strict=True)]

@@ -24,7 +24,8 @@ from charrnn.ops import Array
 from charrnn.optim import OPTIMIZERS, Slots
 from charrnn.sampling import generate, sample_rng
 from charrnn.schedule import lr_at
-from charrnn.train import EvalReport, Report, StepReport, train
+from charrnn.step import StepReport
+from charrnn.train import EvalReport, Report, train
 from tests.helpers.files import array_of, cell_settings, corpus_of, plain, random_text, tiny_run
 from tests.helpers.models import B, T
 
