@@ -1,8 +1,8 @@
 """Train for given budgets, score the held-out text, and print the table that README quotes.
 
-    python benchmarks/quality.py tinyshakespeare.txt                  # measure every row
-    python benchmarks/quality.py tinyshakespeare.txt --rows 150s,rnn  # some of them; the others as last measured
-    python benchmarks/quality.py tinyshakespeare.txt --table          # none: print what was measured
+    python -m benchmarks.quality tinyshakespeare.txt                  # measure every row
+    python -m benchmarks.quality tinyshakespeare.txt --rows 150s,rnn  # some of them; the others as last measured
+    python -m benchmarks.quality tinyshakespeare.txt --table          # none: print what was measured
 
 A row is a command as a user would type it, in a process of its own, timed from start to exit. Nothing is tuned here:
 the settings were chosen on a part of the training text (docs/decisions.md). Three protocols, nats a character:

@@ -1,8 +1,8 @@
 """Measure training, sampling, scoring, start-up and memory beside PyTorch's in one run, and print README's tables.
 
     pip install -e '.[bench]'
-    python benchmarks/speed.py                      # every table
-    python benchmarks/speed.py --only training      # or some: training, step, memory, sampling, scoring, start
+    python -m benchmarks.speed                      # every table
+    python -m benchmarks.speed --only training      # or some: training, step, memory, sampling, scoring, start
 
 Before a network is timed, PyTorch's own module is given the same weights, and both must find the same loss and the same
 gradients. Then whole training steps of both (forward, backward, clipping, Adam) are timed in alternation, each with
@@ -299,9 +299,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", default=",".join(TABLES), metavar="NAME,NAME", help=f"of {', '.join(TABLES)}; all")
     parser.add_argument("--peak", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1, "blas")  # as the program itself has it: a product uses one core
     if given.peak:
         take_three_steps(*given.peak)
         return
