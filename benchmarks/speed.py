@@ -33,7 +33,7 @@ from charrnn.corpus import Corpus, Streams
 from charrnn.evaluate import score_ids
 from charrnn.ops import Ids, cross_entropy_backward, cross_entropy_forward
 from charrnn.optim import OPTIMIZERS, clip_by_global_norm, update
-from charrnn.step import gradients, train_step, workspace
+from charrnn.step import Workspace, gradients, train_step
 from charrnn.terminal import Progress
 from charrnn.train import new_run, train
 from charrnn.vocab import Vocab
@@ -93,7 +93,7 @@ def our_step(case: Case, cores: int, **settings: Any) -> Step:
     """Return a training step of charrnn with so many cores: the one that `charrnn train` takes."""
     threads.limit = cores
     checkpoint, ids = run_of(case, **settings)
-    streams, work = Streams(ids, case.B, case.T, 0), workspace(checkpoint.model, checkpoint.train)
+    streams, work = Streams(ids, case.B, case.T, 0), Workspace(checkpoint)
 
     def step() -> None:
         threads.limit = cores
@@ -211,15 +211,15 @@ def step() -> Iterator[Sequence[str]]:
     """Time what `charrnn train` does with everything on beside the bare core, which does the same step each time."""
     yield "a training step", "charrnn", "ratio"
     checkpoint, ids = run_of(DEFAULT)
-    work = workspace(checkpoint.model, checkpoint.train)
+    work = Workspace(checkpoint)
     x, y = Streams(ids, DEFAULT.B, DEFAULT.T, 0).batch(0)
     vector, optimizer = checkpoint.model.vector, OPTIMIZERS["adam"]
 
     def core() -> None:
         gradients(checkpoint, x, y, y.size, work)
-        gradient = work[0].gradient
-        for part in work[1:]:
-            gradient += part.gradient
+        gradient, *others = work.gradients
+        for other in others:
+            gradient += other
         clip_by_global_norm(gradient, 1.0)
         update(optimizer, vector, gradient, checkpoint.slots, 1e-3, 1)
 

@@ -1,13 +1,12 @@
 """One training step: the next window of every stream, back through it, and one update.
 
 The streams of a batch are read in parts side by side, a core each, and so are the networks of an ensemble. Every part
-has its own workspace and adds to its own gradient; the step's gradient is their sum.
+adds to a gradient of its own; the step's gradient is their sum.
 """
 
 import math
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +18,11 @@ from charrnn.corpus import Streams
 from charrnn.errors import DivergedError
 from charrnn.model import CharRNN, parameter_shapes, size_of, views
 from charrnn.network import Network
-from charrnn.ops import Array, Ids, cross_entropy_backward, cross_entropy_forward
+from charrnn.ops import Ids, cross_entropy_backward, cross_entropy_forward
 from charrnn.optim import OPTIMIZERS, clip_by_global_norm, update
 from charrnn.schedule import lr_at
-from charrnn.threads import cores, side_by_side
+from charrnn.threads import cores
+from charrnn.workers import hire, shared
 
 STREAMS = 16  # the fewest that are worth a core: below, products and what surrounds them are too small
 
@@ -38,21 +38,48 @@ class StepReport:
     chars: int  # characters predicted in it
 
 
-class Part(NamedTuple):
-    """Some streams of a batch, and what reading them writes over: nothing in it outlives the step."""
+class Pass(NamedTuple):
+    """Some streams of a batch that one network reads, and what reading them writes over."""
 
+    k: int  # which network
+    p: int  # which part of the streams
     columns: slice
     cache: Cache
-    gradient: Array  # (P,)
+    grads: Params
 
 
-def workspace(model: CharRNN, config: TrainConfig) -> list[Part]:
-    """Share out the streams, and allocate what each part needs."""
-    count = shares(model, config)
-    bounds = [config.batch_size * part // count for part in range(count + 1)]
-    columns = [slice(begin, end) for begin, end in pairwise(bounds)]
-    caches = [model.cache(config.seq_len, part.stop - part.start, masks(config)) for part in columns]
-    return [Part(*part, np.empty_like(model.vector)) for part in zip(columns, caches, strict=True)]
+class Workspace:
+    """What training steps write over, and who helps: nothing in it outlives a step. It is to be closed.
+
+    The passes of a step, each by one network over some of the streams, are dealt out to this process and to workers,
+    one for each further core. Parameters and gradients are in memory that all of them share.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        model, config = checkpoint.model, checkpoint.train
+        count = shares(model, config)
+        self.gradients = shared((count, len(model.vector)), model.vector.dtype)  # of each part
+        vector = shared(model.vector.shape, model.vector.dtype)
+        vector[:] = model.vector
+        self.model = checkpoint.model = CharRNN(model.config, vector)
+        passes = [one for p in range(count) for one in self.passes_of(p, count, config)]
+        hands = min(len(passes), cores())
+        self.order = [hand + step * hands for hand in range(hands) for step in range(len(passes[hand::hands]))]
+        self.own = partial(read, self.model, config, passes[::hands])
+        self.workers = [hire(partial(read, self.model, config, passes[hand::hands])) for hand in range(1, hands)]
+
+    def passes_of(self, p: int, count: int, config: TrainConfig) -> list[Pass]:
+        """Allocate the passes of all networks over one part of the streams."""
+        B, shapes = config.batch_size, parameter_shapes(self.model.config)
+        columns = slice(B * p // count, B * (p + 1) // count)
+        cache = self.model.cache(config.seq_len, columns.stop - columns.start, masks(config))
+        parts = zip(self.model.each(cache), self.model.each(views(self.gradients[p], shapes)), strict=True)
+        return [Pass(k, p, columns, *part) for k, part in enumerate(parts)]
+
+    def close(self) -> None:
+        """Let the workers go."""
+        for worker in self.workers:
+            worker.close()
 
 
 def shares(model: CharRNN, config: TrainConfig) -> int:
@@ -66,7 +93,7 @@ def masks(config: TrainConfig) -> int:
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is found below
-def train_step(checkpoint: Checkpoint, streams: Streams, work: list[Part]) -> StepReport:
+def train_step(checkpoint: Checkpoint, streams: Streams, work: Workspace) -> StepReport:
     """Read the next window of every stream, go back through it, and update the parameters.
 
     Raises DivergedError, the checkpoint being as it was, when the loss or its gradient is not finite.
@@ -75,9 +102,9 @@ def train_step(checkpoint: Checkpoint, streams: Streams, work: list[Part]) -> St
     x, y = streams.batch(step)
     chars = int(np.count_nonzero(y >= 0))
     loss, state = gradients(checkpoint, x, y, chars, work)
-    gradient = work[0].gradient
-    for part in work[1:]:
-        gradient += part.gradient
+    gradient, *others = work.gradients
+    for other in others:
+        gradient += other
     grad_norm = clip_by_global_norm(gradient, config.grad_clip)
     if not (math.isfinite(loss) and math.isfinite(grad_norm)):
         raise DivergedError(f"step {step + 1}: the loss or its gradient is not finite: try --lr {config.lr / 4:.2g}")
@@ -95,25 +122,19 @@ def size_of_matrices(config: ModelConfig) -> int:
     return size_of({name: shape for name, shape in parameter_shapes(config).items() if len(shape) == 2})
 
 
-def gradients(checkpoint: Checkpoint, x: Ids, y: Ids, chars: int, work: list[Part]) -> tuple[float, State]:
-    """Read a window of x and y (T, B), `chars` of which are targets, and leave in each part its share of the gradient.
+def gradients(checkpoint: Checkpoint, x: Ids, y: Ids, chars: int, work: Workspace) -> tuple[float, State]:
+    """Read a window of x and y (T, B), `chars` of which are targets, and leave each part's share of the gradient.
 
     Return the mean loss of the networks in nats a character, and the state after the window.
     """
-    model, config = checkpoint.model, checkpoint.train
-    shapes, dropout = parameter_shapes(model.config), config.dropout or config.variational_dropout
-    jobs = []
-    for p, (columns, cache, gradient) in enumerate(work):
-        gradient.fill(0)
-        states = model.each_state([tuple(array[:, columns] for array in layer) for layer in checkpoint.state])
-        own = zip(model.networks, states, model.each(cache), model.each(views(gradient, shapes)), strict=True)
-        for k, network in enumerate(own):
-            rng = np.random.default_rng([config.seed, checkpoint.step, Stream.DROPOUT, k, p])
-            jobs.append(partial(learn, x[:, columns], y[:, columns], chars, dropout, rng, *network))
-    passes = side_by_side(jobs)
-    loss = sum(loss for loss, _ in passes) / len(model.networks)
-    after = [[state for _, state in passes[k :: len(model.networks)]] for k in range(len(model.networks))]
-    return loss, [layer for own in after for layer in joined(own)]
+    question = x, y, chars, checkpoint.step, checkpoint.state
+    for worker in work.workers:
+        worker.ask(*question)
+    hands = [work.own(*question), *(worker.answer() for worker in work.workers)]
+    done = [result for _, result in sorted(zip(work.order, (one for hand in hands for one in hand), strict=True))]
+    K = len(work.model.networks)
+    parts = [[state for _, state in done[k::K]] for k in range(K)]
+    return sum(loss for loss, _ in done) / K, [layer for states in parts for layer in joined(states)]
 
 
 def joined(states: list[State]) -> State:
@@ -124,7 +145,22 @@ def joined(states: list[State]) -> State:
     ]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of the thread that it runs in
+def read(
+    model: CharRNN, config: TrainConfig, passes: list[Pass], x: Ids, y: Ids, chars: int, step: int, state: State
+) -> list[tuple[float, State]]:
+    """Take some of a step's passes one after the other; return the loss of each and the state after it."""
+    dropout, done = config.dropout or config.variational_dropout, []
+    for k, p, columns, cache, grads in passes:
+        for gradient in grads.values():
+            gradient.fill(0)
+        before = [tuple(array[:, columns] for array in layer) for layer in model.each_state(state)[k]]
+        rng = np.random.default_rng([config.seed, step, Stream.DROPOUT, k, p])
+        window = x[:, columns], y[:, columns], chars
+        done.append(learn(*window, dropout, rng, model.networks[k], before, cache, grads))
+    return done
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of the process or thread that it runs in
 def learn(
     x: Ids,
     y: Ids,

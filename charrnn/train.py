@@ -5,6 +5,7 @@ a new run is a run resumed at step 0, and stopping anywhere changes nothing.
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from charrnn.evaluate import score
 from charrnn.model import CharRNN, initial_parameters
 from charrnn.ops import Ids
 from charrnn.optim import OPTIMIZERS
-from charrnn.step import StepReport, train_step, workspace
+from charrnn.step import StepReport, Workspace, train_step
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,16 @@ def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
     an update can make and the next step finds. Raises DivergedError, the checkpoint being as
     it was before the step, when a loss or gradient is not finite; TextError when the text is too short for its windows.
     """
-    config, model = checkpoint.train, checkpoint.model
+    config = checkpoint.train
     to_learn, held_out = parts(checkpoint, ids)
     streams = Streams(to_learn, config.batch_size, config.seq_len, checkpoint.vocab.start_id)
-    work = workspace(model, config)
-    while True:
-        if len(held_out) and validation_due(checkpoint):
-            yield from validate(checkpoint, held_out)
-        if checkpoint.step >= checkpoint.train.steps or out_of_patience(checkpoint):
-            return
-        yield train_step(checkpoint, streams, work)
+    with closing(Workspace(checkpoint)) as work:
+        while True:
+            if len(held_out) and validation_due(checkpoint):
+                yield from validate(checkpoint, held_out)
+            if checkpoint.step >= checkpoint.train.steps or out_of_patience(checkpoint):
+                return
+            yield train_step(checkpoint, streams, work)
 
 
 def validation_due(checkpoint: Checkpoint) -> bool:

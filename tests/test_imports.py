@@ -15,7 +15,7 @@ PACKAGE = Path(charrnn.__file__).parent
 LEVELS = [
     {"__init__", "errors"},
     {"config"},
-    {"ops", "threads"},
+    {"ops", "threads", "workers"},
     {"cells", "optim"},
     {"network"},
     {"model", "vocab"},

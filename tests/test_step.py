@@ -1,5 +1,7 @@
 """A step whose streams are read in parts is the step that reads them at once."""
 
+import sys
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,9 @@ from charrnn.checkpoint.format import to_bytes
 from charrnn.config import Stream
 from charrnn.corpus import Corpus, Streams
 from charrnn.ops import draw_dropout
-from charrnn.step import StepReport, shares, train_step, workspace
+from charrnn.step import StepReport, Workspace, shares, train_step
 from charrnn.train import train
+from charrnn.workers import Process, Thread
 from tests.helpers.files import cell_settings, copy_of, corpus_of, random_text, tiny_run
 from tests.helpers.models import H, T, tiny_model
 
@@ -36,9 +39,10 @@ def three(monkeypatch: pytest.MonkeyPatch) -> None:
 def steps(corpus: Corpus, model: dict[str, Any], parts: int) -> tuple[Checkpoint, list[StepReport]]:
     """Take three steps in so many parts."""
     checkpoint = tiny_run(corpus, model, batch_size=STREAMS, seq_len=T, lr=0.05)
-    streams, work = Streams(corpus.ids, STREAMS, T, 0), workspace(checkpoint.model, checkpoint.train)
-    assert len(work) == parts
-    return checkpoint, [train_step(checkpoint, streams, work) for _ in range(3)]
+    streams = Streams(corpus.ids, STREAMS, T, 0)
+    with closing(Workspace(checkpoint)) as work:
+        assert len(work.gradients) == parts
+        return checkpoint, [train_step(checkpoint, streams, work) for _ in range(3)]
 
 
 @pytest.mark.parametrize("more", [{}, {"num_layers": 2, "line_end": 0}, {"ensemble": 2}], ids=str)
@@ -73,16 +77,29 @@ def test_a_run_in_parts_goes_on_to_the_byte(corpus: Corpus) -> None:
         assert to_bytes(stopped) == to_bytes(checkpoint)
 
 
-@pytest.mark.usefixtures("three")
-def test_every_part_draws_its_own_masks(corpus: Corpus) -> None:
-    checkpoint = tiny_run(corpus, {"ensemble": 1}, batch_size=STREAMS, dropout=0.4, seed=3)
-    work = workspace(checkpoint.model, checkpoint.train)
-    train_step(checkpoint, Streams(corpus.ids, STREAMS, T, 0), work)
-    for p, part in enumerate(work):
+def test_every_part_draws_its_own_masks(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "limit", 3)
+    monkeypatch.setattr(step, "STREAMS", 1)
+    monkeypatch.setattr(step, "cores", lambda: 1 if sys._getframe(1).f_code.co_name == "__init__" else 3)
+    checkpoint = tiny_run(corpus, batch_size=STREAMS, dropout=0.4, seed=3)
+    with closing(Workspace(checkpoint)) as work:
+        assert not work.workers
+        train_step(checkpoint, Streams(corpus.ids, STREAMS, T, 0), work)
+        passes = work.own.args[2]
+    for p, part in enumerate(passes):
         mask = np.empty_like(part.cache["layers.0.mask"])
         draw_dropout(np.random.default_rng([3, 0, Stream.DROPOUT, 0, p]), 0.4, mask)
         np.testing.assert_array_equal(part.cache["layers.0.mask"], mask)
-    assert [part.columns for part in work] == [slice(0, 2), slice(2, 4), slice(4, 7)]
+    assert [part.columns for part in passes] == [slice(0, 2), slice(2, 4), slice(4, 7)]
+
+
+@pytest.mark.parametrize("worker", [Thread, Process] if sys.platform == "linux" else [Thread])
+@pytest.mark.usefixtures("three")
+def test_who_helps_changes_no_bit(worker: Any, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint, _ = steps(corpus, {"cell": "lstm"}, 3)
+    monkeypatch.setattr(step, "hire", worker)
+    other, _ = steps(corpus, {"cell": "lstm"}, 3)
+    assert to_bytes(other) == to_bytes(checkpoint)
 
 
 @pytest.mark.parametrize(
