@@ -2,4 +2,4 @@
 
 from charrnn import threads
 
-threads.prepare()
+threads.one_core_a_product()

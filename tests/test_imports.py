@@ -33,7 +33,7 @@ LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in mod
 KNOWS_ONLY = {"ops": set[str](), "cells": {"ops"}, "optim": {"ops"}, "terminal": {"errors", "config"}}
 OWNERS = {"numpy": "all", "typer": "cli", "tqdm": "terminal", "rich": "terminal"}  # all that is not Python's own
 
-OPENS_FILES = {"checkpoint", "corpus", "threads"}  # the last reads what the processor is
+OPENS_FILES = {"checkpoint", "corpus"}
 OPENING_METHODS = {
     *("open", "fdopen", "read_bytes", "read_text", "write_bytes", "write_text", "TemporaryFile", "NamedTemporaryFile"),
     *("memmap", "fromfile", "tofile", "savez", "savez_compressed", "savetxt", "loadtxt", "genfromtxt"),

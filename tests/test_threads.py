@@ -1,12 +1,11 @@
 import os
 import threading
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from charrnn import threads
-from charrnn.threads import cores, name_the_core, one_core_a_product, side_by_side
+from charrnn.threads import cores, one_core_a_product, side_by_side
 
 
 def use(monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
@@ -77,41 +76,3 @@ def test_a_product_uses_one_core_unless_the_user_has_said_otherwise(
     one_core_a_product()
     assert environment["OPENBLAS_NUM_THREADS"] == after
     assert environment["VECLIB_MAXIMUM_THREADS"] == "1"
-
-
-ZEN_5 = {
-    "processor": "0",
-    "vendor_id": "AuthenticAMD",
-    "cpu family": "26",
-    "flags": "fpu avx2 avx512f avx512dq avx512cd avx512bw avx512vl",
-}
-
-
-@pytest.mark.parametrize(
-    ("other", "named"),
-    [
-        ({}, "SkylakeX"),
-        ({"cpu family": "27"}, "SkylakeX"),
-        ({"cpu family": "25"}, None),  # is known
-        ({"vendor_id": "GenuineIntel"}, None),
-        ({"flags": "fpu avx2 avx512f"}, None),
-    ],
-)
-def test_a_processor_that_openblas_mistakes_is_named(
-    other: dict[str, str], named: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    core = "".join(f"{name}\t: {value}\n" for name, value in (ZEN_5 | other).items())
-    processor = tmp_path / "cpuinfo"
-    processor.write_text(f"{core}\n{core}", encoding="ascii")
-    for already in ({}, {"OPENBLAS_CORETYPE": "Zen"}):
-        monkeypatch.setattr(os, "environ", environment := dict(already))
-        name_the_core(processor)
-        assert environment.get("OPENBLAS_CORETYPE") == already.get("OPENBLAS_CORETYPE", named)
-
-
-def test_where_nothing_tells_the_processor_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", environment := dict[str, str]())
-    name_the_core(tmp_path / "none")
-    (tmp_path / "arm").write_text("processor\t: 0\nFeatures\t: fp asimd\n\n")
-    name_the_core(tmp_path / "arm")
-    assert not environment

@@ -111,7 +111,7 @@ def in_units(seconds: float) -> str:
 def use_threads(count: int | None) -> None:
     """Use all cores or so many, one a matrix product, which must be said before numpy is imported."""
     threads.limit = count
-    threads.prepare()
+    threads.one_core_a_product()
 
 
 def was_typed(context: typer.Context, name: str) -> bool:
