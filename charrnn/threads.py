@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -34,5 +33,7 @@ def side_by_side(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
     workers = min(len(jobs), cores())
     if workers == 1:
         return [job() for job in jobs]
+    from concurrent.futures import ThreadPoolExecutor  # late: it takes as long to import as the command line does
+
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(lambda job: job(), jobs))

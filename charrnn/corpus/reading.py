@@ -8,14 +8,16 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from charrnn.errors import TextError, UsageError
 from charrnn.vocab import normalized
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 STDIN = "-"
 BUNDLED = "plays.txt (bundled)"  # the source name of the corpus that comes with the program
@@ -65,7 +67,7 @@ def raw_blocks(file: IO[bytes], name: str) -> Iterator[bytes]:
         raise TextError(f"{name}: {error.strerror}") from error
 
 
-def shown(raw: Iterable[bytes], use: Callable[[bytes], None], helper: Executor) -> Iterator[bytes]:
+def shown(raw: Iterable[bytes], use: Callable[[bytes], None], helper: "Executor") -> Iterator[bytes]:
     """Pass blocks on while a helper shows them to `use`, one after the other: it is one block behind at most."""
     using: Future[None] | None = None
     for block in raw:
@@ -189,6 +191,8 @@ class Reader:
 
     def blocks(self, remarks: list[str], use: Callable[[bytes], None]) -> Iterator[str]:
         """Yield the text in blocks; `use` is called with all bytes as they are read, in another thread."""
+        from concurrent.futures import ThreadPoolExecutor  # late: who scores a text does not come here
+
         with ThreadPoolExecutor(1) as helper:
             for name in self.sources:
                 with ExitStack() as stack:
