@@ -16,7 +16,7 @@ LEVELS = [
     {"__init__", "errors"},
     {"config"},
     {"ops", "threads"},
-    {"cells", "optim"},
+    {"cells", "head", "optim"},
     {"network"},
     {"model", "vocab"},
     {"baselines", "corpus", "evaluate", "sampling", "schedule"},
