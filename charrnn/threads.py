@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 Result = TypeVar("Result")
 limit: int | None = None  # of a user; else there are as many as the process may run on
@@ -28,8 +30,10 @@ def one_core_a_product() -> None:
 
 
 @cache
-def helpers(count: int) -> ThreadPoolExecutor:
+def helpers(count: int) -> "ThreadPoolExecutor":
     """Return threads that stay: to start one takes as long as a small pass."""
+    from concurrent.futures import ThreadPoolExecutor  # late: it takes as long to import as the command line does
+
     return ThreadPoolExecutor(count, "charrnn")
 
 
@@ -39,6 +43,10 @@ def side_by_side(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
     All have ended when this returns or raises.
     """
     workers = min(len(jobs), cores())
+    if workers == 1:
+        return in_turn(jobs)
+    from concurrent.futures import wait
+
     hands = [jobs[worker::workers] for worker in range(workers)]
     waiting = [helpers(workers - 1).submit(in_turn, hand) for hand in hands[1:]]
     try:

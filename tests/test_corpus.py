@@ -6,6 +6,8 @@ import sys
 import tempfile
 import tracemalloc
 import unicodedata
+from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from charrnn.corpus import Corpus, Streams, corpus, load_corpus, read_text, reading, split
 from charrnn.corpus.reading import SAFE_CUT, STDIN, characters, raw_blocks
 from charrnn.errors import TextError, UsageError
+from charrnn.ops import Ids
 from charrnn.vocab import NORMALIZATIONS, Vocab, normalized
 
 few = settings(deadline=None, max_examples=50, derandomize=True)
@@ -159,6 +162,34 @@ def test_ids_are_a_read_only_map_of_the_smallest_type(tmp_path: Path, different:
     assert isinstance(read.ids, np.memmap)
     assert (read.ids.dtype, read.ids.flags.writeable) == (dtype, False)
     assert read.ids.tolist() == list(range(different))
+
+
+@few
+@given(st.lists(st.text("ab\xff\u0100漢😀", max_size=7)))
+def test_characters_are_counted_whatever_blocks_they_come_in(blocks: list[str]) -> None:
+    counts = corpus.count_codes(blocks)
+    assert {chr(code): counts[code] for code in np.flatnonzero(counts)} == Counter("".join(blocks))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs to see its own memory")
+def test_what_is_read_of_a_map_does_not_stay_in_memory(tmp_path: Path) -> None:
+    def mapped() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[2]) * os.sysconf("SC_PAGESIZE")
+
+    def read(ids: Ids) -> Iterator[int]:
+        # as training does, and then as validation does; how much is in memory after each reading
+        streams = Streams(ids, 3, 1000, start_id=1)
+        for step in range(0, streams.steps_per_epoch, 200):
+            x, y = streams.batch(step)
+            assert (x[1:] == y[:-1]).all()
+            assert type(x) is np.ndarray is type(y)
+            yield mapped()
+        for piece in (ids[i : i + 1_000_000] for i in range(0, len(ids), 1_000_000)):
+            assert np.count_nonzero(piece) == len(piece) // 2
+            yield mapped()
+
+    ids, before = load_corpus([file_in(tmp_path, b"ab" * 25_000_000)]).ids, mapped()
+    assert max(read(ids)) - before < len(ids) / 3  # the system maps a megabyte or two around what is read
 
 
 def test_rare_characters_become_the_unknown_symbol(tmp_path: Path) -> None:

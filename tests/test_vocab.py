@@ -25,6 +25,19 @@ def test_any_text_comes_back_from_its_ids(text: str) -> None:
 
 
 @few
+@example("\xff")
+@example("\u0100")
+@example("\ud800\udc00\uffff")
+@example("\ud83d😀")
+@given(st.text(st.characters()))
+def test_code_points_take_the_smallest_type_that_holds_them(text: str) -> None:
+    codes, expected = codes_of(text), [ord(c) for c in text]
+    largest = max(expected, default=0)
+    assert codes.tolist() == expected
+    assert codes.itemsize == (1 if largest < 0x100 else 2 if largest < 0x10000 else 4)
+
+
+@few
 @given(st.text("abcdé😀", min_size=1), st.integers(1, 5))
 def test_characters_rarer_than_min_count_share_one_symbol(text: str, min_count: int) -> None:
     vocab = vocab_of(text, min_count)

@@ -5,13 +5,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from charrnn.cli import streams
-from charrnn.cli.eval import evaluate
-from charrnn.cli.info import info
-from charrnn.cli.sample import sample
-from charrnn.cli.train import train
+from charrnn.cli.commands import Commands
 
 app = typer.Typer(
     name="charrnn",
+    cls=Commands,
     help="A character-level text generator: a NumPy RNN that learns from any text, and writes and scores more of it.",
     epilog="Every option can also be set by a variable: CHARRNN_HIDDEN_SIZE=512 is --hidden-size 512.",
     rich_markup_mode=None,
@@ -41,12 +39,6 @@ def common(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(2)
-
-
-app.command("train")(train)
-app.command("sample")(sample)
-app.command("eval")(evaluate)
-app.command("info")(info)
 
 
 def main() -> NoReturn:

@@ -1,7 +1,6 @@
 """Pipes, signals and exit codes: how every command begins, writes and ends."""
 
 import io
-import json
 import os
 import signal
 import sys
@@ -147,6 +146,8 @@ class Output:
 
     def record(self, values: dict[str, Any]) -> None:
         """Write a JSON object on a line of its own: UTF-8, null and never NaN."""
+        import json
+
         line = json.dumps(values, ensure_ascii=False, allow_nan=False)
         escapes = {code: f"\\u{code:04x}" for code in [*SYMBOLS, *range(0xD800, 0xE000)]}
         self.raw(line.translate(escapes) + "\n")

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from charrnn.errors import TextError, UsageError
 from charrnn.vocab import normalized
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 STDIN = "-"
 BUNDLED = "plays.txt (bundled)"  # the source name of the corpus that comes with the program
@@ -55,15 +58,25 @@ def open_bytes(source: str) -> AbstractContextManager[IO[bytes]]:
         raise TextError(f"{source or 'the empty name'}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def raw_blocks(file: IO[bytes], name: str, use: Callable[[bytes], None] | None = None) -> Iterator[bytes]:
-    """Read bytes as they come, at most BLOCK at a time, and show each block to `use`."""
+def raw_blocks(file: IO[bytes], name: str) -> Iterator[bytes]:
+    """Read bytes as they come, at most BLOCK at a time."""
     try:
         while block := file.read1(BLOCK):  # type: ignore[attr-defined]  # every file here is buffered and has it
-            if use:
-                use(block)
             yield block
     except OSError as error:
         raise TextError(f"{name}: {error.strerror}") from error
+
+
+def shown(raw: Iterable[bytes], use: Callable[[bytes], None], helper: "Executor") -> Iterator[bytes]:
+    """Pass blocks on while a helper shows them to `use`, one after the other: it is one block behind at most."""
+    using: Future[None] | None = None
+    for block in raw:
+        if using:
+            using.result()
+        using = helper.submit(use, block)
+        yield block
+    if using:
+        using.result()
 
 
 def decoded(raw: Iterable[bytes], name: str, encoding: str) -> Iterator[str]:
@@ -176,11 +189,14 @@ class Reader:
             name: stack.enter_context(copy) for name in dict.fromkeys(self.sources) if (copy := spooled(name))
         }
 
-    def blocks(self, remarks: list[str], use: Callable[[bytes], None] | None = None) -> Iterator[str]:
-        """Yield the text in blocks; `use` is called with all bytes as they are read."""
-        for name in self.sources:
-            with ExitStack() as stack:
-                file = self.spools.get(name) or stack.enter_context(open_bytes(name))
-                file.seek(0)
-                raw = raw_blocks(file, name, use)
-                yield from characters(raw, name, self.encoding, self.normalize, remarks)
+    def blocks(self, remarks: list[str], use: Callable[[bytes], None]) -> Iterator[str]:
+        """Yield the text in blocks; `use` is called with all bytes as they are read, in another thread."""
+        from concurrent.futures import ThreadPoolExecutor  # late: who scores a text does not come here
+
+        with ThreadPoolExecutor(1) as helper:
+            for name in self.sources:
+                with ExitStack() as stack:
+                    file = self.spools.get(name) or stack.enter_context(open_bytes(name))
+                    file.seek(0)
+                    raw = shown(raw_blocks(file, name), use, helper)
+                    yield from characters(raw, name, self.encoding, self.normalize, remarks)

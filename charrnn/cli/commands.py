@@ -1,0 +1,61 @@
+"""The commands by name. The module of a command is imported when it is called, so that none pays for another."""
+
+from collections import UserDict
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from charrnn.cli.values import prepare
+
+COMMANDS = {  # name, which is its module's: (function, the first line of its help)
+    "train": ("train", "Learn from texts."),
+    "sample": ("sample", "Write text of the kind a model has learnt."),
+    "eval": ("evaluate", "Score texts in bits a character."),
+    "info": ("info", "Show what a model file holds."),
+}
+
+
+class Command(TyperCommand):
+    """A command that reads its values without pydantic."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line."""
+        prepare(self.get_params(ctx))
+        return super().parse_args(ctx, args)
+
+
+class LateCommands(UserDict[str, Any]):
+    """The commands, each made when it is first asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if self.data[name] is None:
+            module, (function, _) = import_module(f"charrnn.cli.{name}"), COMMANDS[name]
+            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+            alone.command(name, cls=Command)(getattr(module, function))
+            self.data[name] = get_command(alone)
+        return self.data[name]
+
+
+class Commands(TyperGroup):
+    """The program: its own options, and its commands, whose help is told without importing them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = LateCommands(dict.fromkeys(COMMANDS))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line up to the command."""
+        prepare(self.get_params(ctx))
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands."""
+        return [*COMMANDS]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands into the help."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
