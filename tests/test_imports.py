@@ -19,7 +19,7 @@ LEVELS = [
     {"cells", "optim"},
     {"network"},
     {"model", "vocab"},
-    {"baselines", "corpus", "evaluate", "sampling", "schedule"},
+    {"baselines", "corpus", "evaluate", "grams", "rules", "sampling", "schedule"},
     {"checkpoint", "dynamic"},
     {"train"},
     {"plan"},
@@ -30,7 +30,7 @@ LEVELS = [
 ]
 LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in modules}
 KNOWS_ONLY = {"ops": set[str](), "cells": {"ops"}, "optim": {"ops"}, "terminal": {"errors", "config"}}
-OWNERS = {"numpy": "all", "typer": "cli", "tqdm": "terminal", "rich": "terminal"}  # all that is not Python's own
+OWNERS = {"numpy": "all", "typer": "cli", "tqdm": "terminal", "rich": "terminal", "regex": "rules"}  # all that is not Python's own
 
 OPENS_FILES = {"checkpoint", "corpus"}
 OPENING_METHODS = {
