@@ -17,7 +17,9 @@ class Rule(Protocol):
     forbids it, the text ends before it. A rule whose `may_end` is never true has no say in when a text ends.
     """
 
-    may_end: bool
+    @property
+    def may_end(self) -> bool:
+        """Whether the text may end as it stands."""
 
     def allowed(self) -> NDArray[np.bool_] | None:
         """Return which ids may come next, (V,); None is all of them."""

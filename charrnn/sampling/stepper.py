@@ -55,7 +55,10 @@ class Start(NamedTuple):
     last: int
 
 
-@np.errstate(over="ignore", invalid="ignore")  # a model that has diverged is found by what is drawn
+forgiving = np.errstate(over="ignore", invalid="ignore")  # a model that has diverged is found by what is drawn
+
+
+@forgiving
 def read_prompt(model: CharRNN, prompt: Ids) -> Start:
     """Read the ids of a prompt (N,), N ≥ 1, as the one text that every sample goes on from."""
     state, cache = model.zero_state(1), model.cache(min(WINDOW, len(prompt)), 1)
@@ -68,6 +71,7 @@ def read_prompt(model: CharRNN, prompt: Ids) -> Start:
 class Stepper:
     """B texts that go on from a prompt. Which rows they are, and of how many, decides the last bits of their logits."""
 
+    @forgiving
     def __init__(self, start: Start, B: int) -> None:
         config = start.stacks[0].network.config
         self.last = start.last
