@@ -8,6 +8,7 @@ import numpy as np
 from charrnn.ops import Array
 
 PIECE = 256  # characters in a row that the bootstrap takes as one, at the least
+FEWEST_PIECES = 8  # that tell how much they differ
 MOST_PIECES = 512  # where a text has more of them, two neighbours become one
 RESAMPLES = 1000
 
@@ -64,7 +65,7 @@ class Score:
         From bootstrap resamples of whole pieces, since neighbouring characters are alike (the block bootstrap of
         Carlstein 1986 and Künsch 1989). The resamples are always the same.
         """
-        if len(self.pieces) < 2:
+        if len(self.pieces) < FEWEST_PIECES:
             return None
         chars, nats = np.array(self.pieces, np.float64).T
         drawn = np.random.default_rng(0).integers(0, len(chars), (RESAMPLES, len(chars)))
