@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from charrnn import __version__
 from charrnn.checkpoint import CheckpointStore
-from charrnn.cli.eval import own_text
+from charrnn.cli.texts import own_text
 from charrnn.evaluate import bits
 from charrnn.model import CharRNN
 from charrnn.ops import Ids, cross_entropy_forward

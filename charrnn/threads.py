@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Result = TypeVar("Result")
+LIBRARIES = ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM", "BLIS_NUM")
 limit: int | None = None  # of a user; else there are as many as the process may run on
 
 
@@ -24,9 +25,16 @@ def share_out(networks: int) -> None:
     """
     if limit is None and networks == 1:
         return
-    for library in ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM", "BLIS_NUM"):
+    for library in LIBRARIES:
         each = str(max(1, cores() // networks))
         os.environ[f"{library}_THREADS"] = each if limit else os.environ.get(f"{library}_THREADS", each)
+
+
+def jobs_at_once() -> int:
+    """Return how many jobs of products keep all cores busy, where the matrix library has several for each product."""
+    told = (os.environ.get(f"{library}_THREADS") for library in LIBRARIES)
+    each = next((int(number) for number in told if number and number.isdecimal()), cores())
+    return max(1, cores() // max(1, each))
 
 
 def side_by_side(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
