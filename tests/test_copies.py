@@ -6,11 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charrnn.errors import UsageError
+from charrnn.grams import run_numbers
 from charrnn.ops import Ids
 from charrnn.rules import copies as module
 from charrnn.rules.copies import Copies, CopyRule
+from charrnn.rules.pattern import Pattern
 
 V = 5
+ALL = np.ones(V, bool)
 LETTERS = st.lists(st.integers(0, V - 1), max_size=60)
 
 
@@ -25,7 +28,7 @@ def array(ids: list[int]) -> Ids:
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(LETTERS, LETTERS, st.integers(1, 6))
 def test_what_may_follow_is_what_makes_no_longer_copy(training: list[int], text: list[int], n: int) -> None:
-    copied, rule = runs(training, n + 1), CopyRule(Copies(array(training), V, n), array([]))
+    copied, rule = runs(training, n + 1), CopyRule(Copies(array(training), V, n), array([]), ALL)
     for at, character in enumerate(text):
         allowed = rule.allowed()
         for i in range(V) if at >= n else ():
@@ -35,35 +38,45 @@ def test_what_may_follow_is_what_makes_no_longer_copy(training: list[int], text:
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
-@given(LETTERS, LETTERS, st.integers(1, 6))
-def test_a_crowded_filter_forbids_more_but_never_lets_a_copy_pass(training: list[int], text: list[int], n: int) -> None:
+@given(LETTERS, st.integers(1, 6))
+def test_however_crowded_a_filter_is_it_holds_every_run(training: list[int], n: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "LARGEST", 4)
-        rule = CopyRule(Copies(array(training), V, n), array([]))
-    for at, character in enumerate(text):
-        allowed = rule.allowed()
-        forbidden = {run[-1] for run in runs(training, n + 1) if run[:-1] == tuple(text[max(at - n, 0) : at])}
-        assert not forbidden or (allowed is not None and not allowed[list(forbidden)].any())
-        rule.take(character)
+        copies = Copies(array(training), V, n)
+    for length in (n, n + 1):
+        for _, numbers in run_numbers(array(training), length, copies.R):
+            assert copies.holds(numbers).all()
+            assert all(map(copies.holds_one, numbers.tolist()))
 
 
 def test_a_copy_that_begins_in_the_prompt_counts() -> None:
     training = array([0, 1, 2, 3, 4])
     for prompt, allowed in [([0, 1, 2], [0, 1, 2, 4]), ([4, 1, 2], None), ([4, 0, 1, 2], [0, 1, 2, 4]), ([1, 2], None)]:
-        mask = CopyRule(Copies(training, V, 3), array(prompt)).allowed()
+        mask = CopyRule(Copies(training, V, 3), array(prompt), ALL).allowed()
         assert (None if mask is None else np.flatnonzero(mask).tolist()) == allowed
 
 
 def test_a_text_that_is_written_by_the_rule_holds_no_longer_copy() -> None:
     rng, n = np.random.default_rng(1), 6
     training = rng.integers(0, V, 4000)
-    rule, text = CopyRule(Copies(training, V, n), training[:9]), training[:9].tolist()
+    rule, text = CopyRule(Copies(training, V, n), training[:9], ALL), training[:9].tolist()
     for _ in range(3000):
         allowed = rule.allowed()
         text.append(int(rng.choice(V if allowed is None else np.flatnonzero(allowed))))
         rule.take(text[-1])
     longest = max(map(len, itertools.chain(*(runs(text[9 - n :], m) & runs(training.tolist(), m) for m in (n, n + 1)))))
     assert longest == n
+
+
+@pytest.mark.parametrize(("alphabet", "pattern"), [([1, 1, 0, 0, 0], None), ([1, 1, 1, 1, 1], "a*[ab]")])
+def test_a_place_from_which_all_goes_on_with_a_copy_is_an_error(alphabet: list[int], pattern: str | None) -> None:
+    rules = [Pattern(pattern, list("abcde"), ALL).rule()] if pattern else []
+    rule = CopyRule(Copies(array([0, 0, 1, 2, 3, 1, 0]), V, 1), array([]), np.array(alphabet, bool), rules)
+    for i in (4, 0):
+        assert rule.allowed() is None
+        rule.take(i)
+    with pytest.raises(UsageError, match=r"^--no-copy 1: a sample .*: take a larger N$"):
+        rule.allowed()
 
 
 def test_the_filter_takes_few_others_for_copies_and_is_bounded() -> None:

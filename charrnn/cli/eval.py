@@ -47,6 +47,9 @@ def evaluate(
     against_baselines: Annotated[
         bool, option("--against-baselines", text="Also score by an order-7 model, gzip, bz2 and xz.")
     ] = False,
+    novelty: Annotated[
+        bool, option("--novelty", text="How much of each text is copied from the training text.")
+    ] = False,
     dynamic: Annotated[
         bool, option("--dynamic", text="Learn while reading, each character scored first; the file stays.")
     ] = False,
@@ -61,7 +64,7 @@ def evaluate(
     A row a text: bits a character, characters, name. For example: charrnn eval -m plays chapter1.txt chapter2.txt
     """
     check_together(
-        {"--lines": lines, "--per-char": per_char, "--next": next_count},
+        {"--lines": lines, "--per-char": per_char, "--next": next_count, "--novelty": novelty},
         {"--dynamic": dynamic, "--against-baselines": against_baselines},
         against,
     )
@@ -85,6 +88,10 @@ def evaluate(
         from charrnn.cli.eval_characters import tell_next
 
         tell_next(texts, scorers[0], output, json, next_count, quiet)
+    elif novelty:
+        from charrnn.cli.eval_novelty import tell_novelty
+
+        tell_novelty(texts, scorers[0], output, json, quiet)
     elif against_baselines:
         from charrnn.cli.eval_texts import score_against_baselines
 

@@ -112,7 +112,7 @@ def score_against_baselines(
     names: Sequence[str], scorer: Scorer, output: Output, json: bool, dynamic: bool, quiet: bool
 ) -> None:
     """Write a row a text for the model and for each baseline, all on the characters that the model knows."""
-    training, held_out = own_text(scorer.checkpoint, not names, for_baselines=True)
+    training, held_out = own_text(scorer.checkpoint, not names, "--against-baselines")
     rivals = baselines(training, scorer.vocab)
     texts: Iterable[Text] = [held_out_text(scorer.checkpoint, held_out)]
     for name, blocks in texts_to_score(names, scorer.checkpoint, quiet) if names else texts:

@@ -63,6 +63,13 @@ def sample(
     ] = None,
     only: Annotated[str | None, option("--only", metavar="CHARS", text="Write these characters alone.")] = None,
     ban: Annotated[str | None, option("--ban", metavar="CHARS", text="Never write these characters.")] = None,
+    regex: Annotated[
+        str | None, option("--regex", metavar="PATTERN", text="Every sample matches this pattern as a whole.")
+    ] = None,
+    no_copy: Annotated[
+        int | None,
+        option("--no-copy", metavar="N", min=1, text="Never more than N characters in a row from the training text."),
+    ] = None,
     stop: Annotated[
         list[str] | None,
         option("--stop", metavar="TEXT", text="End a sample before this text; may be given several times."),
@@ -91,12 +98,15 @@ def sample(
     stops = stop_texts(context, stop or [])
     if length > sys.maxsize:
         raise UsageError(f"--length {length}: too long; -1 is endless")
-    if length == -1 and (count > 1 or json) and not stops:
-        raise UsageError("--length -1 never ends: give a length or a --stop with --count or --json")
+    if regex is not None and stops:
+        raise UsageError("--regex and --stop: give one of them, since a pattern tells itself where it ends")
+    if length == -1 and (count > 1 or json) and not stops and regex is None:
+        raise UsageError("--length -1 never ends: give a length, a --stop or a --regex with --count or --json")
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     filters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     use_threads(threads)
     from charrnn.checkpoint import CheckpointStore
+    from charrnn.cli.sample_rules import rules_for
     from charrnn.sampling import Wish, alphabet, samples
 
     Wish(filters=filters, stops=stops)  # what cannot be is refused before a model is looked for
@@ -107,7 +117,9 @@ def sample(
     filters |= {} if allowed is None else {"allowed": allowed}
     text = known(vocab, prompt_text(prompt, prompt_file, quiet), unknown, quiet)
     stops = [normalized_stop(vocab, stop_text, quiet) for stop_text in stops]
-    wish = Wish(None if length == -1 else length, filters, stops, scored=json)
+    room = None if length == -1 else length
+    rules = rules_for(checkpoint, allowed, vocab.encode(text), room, regex, no_copy)
+    wish = Wish(room, filters, stops, rules, scored=json)
     if seed is None:
         seed = secrets.randbits(32)
         if not quiet:

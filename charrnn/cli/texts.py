@@ -75,12 +75,13 @@ def held_out_text(checkpoint: Checkpoint, held_out: Ids) -> Text:
     return f"{' '.join(checkpoint.origin.sources)} (held out)", blocks
 
 
-def own_text(checkpoint: Checkpoint, for_scoring: bool, for_baselines: bool) -> tuple[Ids, Ids]:
+def own_text(checkpoint: Checkpoint, for_scoring: bool, option: str | None = None) -> tuple[Ids, Ids]:
     """Read the model's own corpus again: what it was trained on, and the part that was held out.
 
-    Raises TextError if that cannot be, or if there is no held-out part to score, naming what works without it.
+    Raises TextError if that cannot be, or if there is no held-out part to score, naming what works without it: a text
+    of one's own to score, or no `option`, which needs the training text.
     """
-    ways = ["name a text to score"] * for_scoring + ["leave out --against-baselines"] * for_baselines
+    ways = ["name a text to score"] * for_scoring + [f"leave out {option}"] * bool(option)
     advice = " and ".join(ways)
     origin, config = checkpoint.origin, checkpoint.train
     if "-" in origin.sources:
@@ -98,7 +99,7 @@ def texts_to_score(names: Sequence[str], checkpoint: Checkpoint, quiet: bool) ->
     """Return the texts of these names, or else the part of the model's own corpus that was held out."""
     if names:
         return [(name, blocks_of(name, quiet)) for name in names]
-    return [held_out_text(checkpoint, own_text(checkpoint, for_scoring=True, for_baselines=False)[1])]
+    return [held_out_text(checkpoint, own_text(checkpoint, for_scoring=True)[1])]
 
 
 def record(text: str | None, model: str, score: Score, line: str | None = None) -> dict[str, Any]:

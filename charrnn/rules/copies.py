@@ -6,6 +6,7 @@ character that need not be: about one in 5,000, and one in 1,000 with a training
 """
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from charrnn.errors import UsageError
 from charrnn.grams import WORD, B, Numbers, run_numbers, symbol_numbers
 from charrnn.ops import Ids
+from charrnn.sampling import Rule
+from charrnn.sampling.filters import Mask
 
 SPACIOUS = 32  # bits of the filter for each character of the training text, at least, and 2^16
 LARGEST = 31  # but 2^31 bits, 256 MB, at most
@@ -57,22 +60,34 @@ class Copies:
 
 
 class CopyRule:
-    """The last n ids of one sample, its prompt among them, which a copy may begin in. It never ends a sample."""
+    """The last n ids of one sample, its prompt among them, which a copy may begin in. It never ends a sample.
+
+    It must hold at any cost, so it knows what else may be written: an alphabet, (V,), and what other rules allow.
+    """
 
     may_end = False
 
-    def __init__(self, copies: Copies, prompt: Ids) -> None:
-        self.copies, self.recent, self.number = copies, deque[int](), 0
+    def __init__(self, copies: Copies, prompt: Ids, alphabet: Mask, others: Sequence[Rule] = ()) -> None:
+        self.copies, self.alphabet, self.others = copies, alphabet, others
+        self.recent, self.number = deque[int](), 0
         self.leaving = pow(B, copies.n, 1 << 64)
         for id in prompt.tolist():  # noqa: A001
             self.take(id)
 
     def allowed(self) -> NDArray[np.bool_] | None:
-        """Return the symbols (V,) that make no run of n + 1 of the training text; None is all."""
+        """Return the symbols (V,) that make no run of n + 1 of the training text; None is all.
+
+        Raises UsageError if there is no such symbol among those that may come.
+        """
         copies = self.copies
         if len(self.recent) < copies.n or not copies.holds_one(self.number):
             return None
-        return ~copies.holds(np.uint64(self.number * B & WORD) + copies.R[:-1])
+        allowed = ~copies.holds(np.uint64(self.number * B & WORD) + copies.R[:-1])
+        masks = [self.alphabet, *(rule.allowed() for rule in self.others if not rule.may_end)]
+        if not np.logical_and.reduce([allowed, *(mask for mask in masks if mask is not None)]).any():
+            where = "a sample came to where whatever may follow makes a longer copy"
+            raise UsageError(f"--no-copy {copies.n}: {where}: take a larger N")
+        return allowed
 
     def take(self, id: int) -> None:  # noqa: A002  # as every rule calls it
         """Go on by a symbol."""

@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from math import inf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charrnn.errors import UsageError
 from charrnn.rules.automaton import alphabet, automaton, fewest_steps
 from charrnn.rules.syntax import Chars, PatternError, compiled, parse, walk
 from charrnn.rules.terms import TooComplexError
+from charrnn.sampling.filters import Mask
 
 SHOWN = 60  # characters of a pattern that an error repeats
-
-Mask = NDArray[np.bool_]
 
 
 class Pattern:
