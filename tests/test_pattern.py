@@ -91,7 +91,7 @@ def pattern_of(source: str, without: str = "", symbols: list[str] = ASCII) -> Pa
 
 def drawn(pattern: Pattern, length: float, rng: np.random.Generator, symbols: list[str] = ASCII) -> str:
     rule, text = pattern.rule(length), ""
-    while not rule.may_end or (rule.allowed().any() and rng.random() < 0.9):
+    while not rule.may_end or (rule.left and rule.allowed().any() and rng.random() < 0.9):
         i = int(rng.choice(np.flatnonzero(rule.allowed())))
         rule.take(i)
         text += symbols[i]
@@ -135,7 +135,7 @@ def test_towards_the_end_only_what_can_still_be_completed_is_allowed() -> None:
     for character in "<x>":
         rule.take(ASCII.index(character))
     assert rule.may_end
-    assert not rule.allowed().any()
+    assert {ASCII[i] for i in np.flatnonzero(rule.allowed())} == {"<"}
     assert {pattern_of("a{3}|b{5}").rule(length).left for length in (3, 4)} == {3, 4}
     with pytest.raises(UsageError, match="3 characters at least: --length 2"):
         pattern_of("a{3}|b{5}").rule(2)

@@ -12,6 +12,8 @@ from charrnn.errors import TextError
 from charrnn.novelty import LENGTHS, Novelty, novelty
 from charrnn.vocab import UNKNOWN
 
+SHOWN = 60  # characters of a copied run in a row
+
 
 def tell_novelty(names: Sequence[str], scorer: Scorer, output: Output, json: bool, quiet: bool) -> None:
     """Write a row a text; each is held in memory. What the unknown symbol stands for is not known to be a copy."""
@@ -28,13 +30,18 @@ def tell_novelty(names: Sequence[str], scorer: Scorer, output: Output, json: boo
         if json:
             output.record(record(name, str(scorer.path), found, copied))
         else:
-            output.write("\t".join([*columns(found), name, copied.translate(ESCAPES)]) + "\n")
+            output.write("\t".join([*columns(found), name, beginning(copied)]) + "\n")
 
 
 def columns(found: Novelty) -> list[str]:
     """Return the figures as columns have them, a dash where a text is too short for a run."""
     shares = ["-" if share is None else f"{share:.4f}" for share in found.seen.values()]
     return [str(found.longest), *shares, str(found.chars)]
+
+
+def beginning(copied: str) -> str:
+    """Return a copied run as a column has it: on one line, and of a long one the beginning."""
+    return copied[:SHOWN].translate(ESCAPES) + " …" * (len(copied) > SHOWN)
 
 
 def record(name: str, model: str, found: Novelty, copied: str) -> dict[str, Any]:

@@ -69,9 +69,12 @@ class PatternRule:
         self.may_end = pattern.ends[0]
 
     def allowed(self) -> Mask:
-        """Return the symbols (V,) after which a match can be completed in the room that is left."""
+        """Return the symbols (V,) after which a match can be completed in the room that is left.
+
+        With none left, those after which it could be otherwise: so a text that is complete differs from one cut short.
+        """
         pattern = self.pattern
-        return pattern.mask(pattern.steps[pattern.arrows[self.state]] < self.left)
+        return pattern.mask(pattern.steps[pattern.arrows[self.state]] < (self.left or inf))
 
     def take(self, id: int) -> None:  # noqa: A002  # as every rule calls it
         """Go on by a symbol that was allowed."""
