@@ -33,6 +33,13 @@ ATOMS = [
     r"[[:space:]]",
     r"\n",
     r"\x61",
+    r"\142",
+    "[]a]",
+    "[^]a]",
+    r"[\]b]",
+    "[a-é]",
+    "[[:alpha:] ]",
+    "(?i:A)",
 ]
 PLACES = ["^", "$", r"\A", r"\Z", r"\b", r"\B", "(?=a)", r"(?!\w)", r"(?<=b)", r"(?<! )"]
 REPEATS = ["*", "+", "?", "{2}", "{1,3}", "{2,}", "{,2}", "*?", "+?", "??", "{1,2}?"]
@@ -176,6 +183,8 @@ def test_symbols_that_the_pattern_does_not_tell_apart_share_a_class() -> None:
         ("a{2}{3}", ["multiple repeat"]),
         ("(a|b)*a(a|b){9}", ["too many cases"]),
         ("a?" * 3000, ["too many cases"]),
+        ("((((?=ab)a?b?){99}c?){99}d?){9}", ["too many cases"]),
+        ("((?=ab)){999999999}b", ["no text"]),
         ("\n\x1b(a", [r"\n\x1b(a: missing )"]),
         ("(" * 500 + ")" * 500, ["--regex (("]),
     ],

@@ -1,7 +1,7 @@
 """From the tree of a pattern to its automaton: classes of symbols, a term, and a state for each derivative of it."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from math import inf
 from typing import NamedTuple
@@ -73,10 +73,8 @@ class Builder:
             raise syntax.PatternError(
                 "a look ahead at more than one character in an endless repeat: give the repeat a count"
             )
-        term = rest
-        for _ in range(most - least):
-            term = self.terms.union([rest, self.term(part, term)])
-        return reduce(lambda follows, _: self.term(part, follows), range(least), term)
+        optional = again(lambda term: self.terms.union([rest, self.term(part, term)]), rest, most - least)
+        return again(lambda term: self.term(part, term), optional, least)
 
     def beside(self, side: Side | None) -> int:
         """Return the classes that may be beside a place, and after them the bit of the text's edge."""
@@ -85,6 +83,15 @@ class Builder:
             return every | 1 << self.terms.edge
         inside = self.atoms[side.atom]
         return (inside if side.inside else every & ~inside) | side.at_edge << self.terms.edge
+
+
+def again(step: Callable[[Term], Term], term: Term, count: int) -> Term:
+    """Return what so many steps make of a term; once a step changes nothing, no further one does."""
+    for _ in range(count):
+        before, term = term, step(term)
+        if term == before:
+            break
+    return term
 
 
 def automaton(tree: Node, alphabet: Alphabet) -> tuple[NDArray[np.int64], list[bool]]:

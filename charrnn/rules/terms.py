@@ -15,14 +15,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-WORK = 200_000  # derivatives that may be taken: a second or two
+WORK = 200_000  # terms that may be made, and derivatives that may be taken: a second or two
 
 Term = int  # the number of a shape
 EMPTY, EPSILON = 0, 1  # no text at all; the empty text
 
 
 class TooComplexError(Exception):
-    """More derivatives than WORK."""
+    """More terms or derivatives than WORK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,8 @@ class Terms:
     def number(self, shape: Shape) -> Term:
         """Return the term of a shape, a new one if there is none yet."""
         if shape not in self.numbers:
+            if len(self.shapes) == WORK:
+                raise TooComplexError
             self.numbers[shape] = len(self.shapes)
             self.shapes.append(shape)
             self.placed.append(isinstance(shape, Place) or any(self.placed[part] for part in below(shape)))
