@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 import subprocess
 from pathlib import Path
 from typing import IO
@@ -11,7 +12,14 @@ from tests.helpers.command import ENVIRONMENT, NETWORK, TEXT, charrnn, command, 
 pytestmark = pytest.mark.usefixtures("model")
 
 KEYS = ["text", "line", "model", "chars", "unknown", "nats_per_char", "bits_per_char", "perplexity", "accuracy"]
-LINES = ["7 größere foxes", "", "\ttabs\tinside", "a ☃ snowman", "foxes foxes foxes", "no newline at its end"]
+LINES = [
+    "7 größere foxes",
+    "",
+    "\tfox\thens.",
+    "9 ☃ hens than",
+    "foxes foxes foxes",
+    "than 7 hens",
+]  # the last does not end
 WHOLE = "\n".join(LINES)
 
 
@@ -19,11 +27,19 @@ def write(name: str, text: str) -> None:
     Path(name).write_bytes(text.encode())
 
 
+@pytest.fixture(scope="session")
+def geese(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows another text and has an unknown symbol."""
+    folder = tmp_path_factory.mktemp("geese")
+    (folder / "b.txt").write_text("".join(f"MANY GEESE {n}!\n" for n in range(300)) + "Q")
+    ok("train", "b.txt", *NETWORK, "--steps", 40, "--min-count", 2, "-q", cwd=folder)
+    return folder / "checkpoints" / "b.npz"
+
+
 @pytest.fixture
-def other() -> None:
-    """A second model, which knows other texts and has an unknown symbol."""
-    write("b.txt", "".join(f"MANY GEESE {n}!\n" for n in range(300)) + "Q")
-    ok("train", "b.txt", *NETWORK, "--steps", 40, "--min-count", 2, "-q")
+def other(model: Path, geese: Path) -> None:
+    """The same beside the model that knows of foxes."""
+    shutil.copy(geese, model.parent)
 
 
 # ---- --lines ----
@@ -43,7 +59,9 @@ def test_json_has_the_line_and_sums_to_the_text() -> None:
     records = ok("eval", "-m", "a", "--lines", "--json", "-", "-q", input=WHOLE.encode()).records
     assert all(list(record) == KEYS for record in records)
     assert [record["line"] for record in records] == LINES
-    assert [record["chars"] for record in records] == [len(line) + 1 - line.count("☃") for line in LINES[:-1]] + [21]
+    assert [record["chars"] for record in records] == [len(line) + 1 - line.count("☃") for line in LINES[:-1]] + [
+        len(LINES[-1])
+    ]
     assert [record["unknown"] for record in records] == [line.count("☃") for line in LINES]
     alone = [ok("eval", "-m", "a", "-", "--json", "-q", input=f"{line}\n".encode()).records for line in LINES[:-1]]
     for record, (text,) in zip(records, alone, strict=False):
@@ -140,11 +158,11 @@ def test_models_stand_side_by_side_and_the_best_is_named() -> None:
     columns = [[row.split("\t")[0] for row in single.splitlines()] for single in singles]
     rows = [
         row.split("\t")
-        for row in ok(*"eval --lines - -q -m a --against b".split(), input=text.encode()).text.splitlines()
+        for row in ok("eval", "--lines", "-", "-q", "-m", "a", "--against", "b", input=text.encode()).text.splitlines()
     ]
     assert [row[:2] for row in rows] == [list(pair) for pair in zip(*columns, strict=True)]
     assert [row[2:] for row in rows[:2]] == [["a", "3 foxes than 4"], ["b", "MANY GEESE 7!"]]
-    records = ok(*"eval --lines - --json -q -m a --against b".split(), input=text.encode()).records
+    records = ok("eval", "--lines", "-", "--json", "-q", "-m", "a", "--against", "b", input=text.encode()).records
     assert [record["best"] for record in records[:4]] == [True, False, False, True]
     assert [record["model"] for record in records] == ["checkpoints/a.npz", "checkpoints/b.npz"] * 3
     assert all(list(record) == [*KEYS, "best"] for record in records)
@@ -153,7 +171,7 @@ def test_models_stand_side_by_side_and_the_best_is_named() -> None:
 @pytest.mark.usefixtures("other")
 def test_texts_are_compared_too_and_all_of_them_together() -> None:
     write("c.txt", "MANY GEESE 99!\n" * 50)
-    result = ok(*"eval -m a --against b --against a a.txt c.txt -".split(), input=TEXT.encode(), env={})
+    result = ok("eval", "-m", "a", "--against", "b", "--against", "a", "a.txt", "c.txt", "-", input=TEXT.encode())
     rows = [row.split("\t") for row in result.text.splitlines()]
     assert [row[3:] for row in rows] == [
         ["a", str(len(TEXT)), "a.txt"],
@@ -181,7 +199,7 @@ def test_the_held_out_part_of_the_first_is_what_others_are_held_against() -> Non
 def test_a_model_gains_nothing_by_what_it_does_not_know() -> None:
     """Of this line b knows the digit alone, and the rest is one symbol to it, cheap as that may be."""
     line = "größer 3 foxes größer\n".encode()
-    assert ok(*"eval --lines - -q -m b --against a".split(), input=line).text.split("\t")[2] == "a"
+    assert ok("eval", "--lines", "-", "-q", "-m", "b", "--against", "a", input=line).text.split("\t")[2] == "a"
 
 
 # ---- --per-char and --next ----
@@ -215,9 +233,7 @@ def test_the_likeliest_next_characters() -> None:
     assert [record["char"] for record in records[:3]] == [row[3] for row in rows]
     for record in records:
         assert record["bits"] == pytest.approx(-math.log2(record["probability"]))
-        given = ok("eval", "-m", "a", "--per-char", "--json", "-", input=b"7 gr" + records[0]["char"].encode()).records[
-            -1
-        ]
+    given = ok("eval", "-m", "a", "--per-char", "--json", "-", input=b"7 gr" + records[0]["char"].encode()).records[-1]
     assert given["probability"] == pytest.approx(records[0]["probability"], rel=1e-5)
     assert ok("eval", "-m", "a", "--next", 1, "-", input=b"").text.count("\n") == 1
 

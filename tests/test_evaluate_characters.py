@@ -36,7 +36,8 @@ def test_each_character_has_the_probability_and_the_rank_that_the_model_gives_it
     for i, expected in zip(ids.tolist(), found, strict=True):
         if expected:
             p = next(rows)
-            assert expected[:3] == (i, pytest.approx(p[i], rel=1e-9), 1 + sum(other > p[i] for other in p))
+            assert (expected.id, expected.rank) == (i, 1 + sum(other > p[i] for other in p))
+            assert expected.probability == pytest.approx(p[i], rel=1e-9)
             assert expected.nats == pytest.approx(-math.log(p[i]))
 
 
