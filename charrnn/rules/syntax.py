@@ -92,6 +92,8 @@ def compiled(pattern: str) -> "regex.Pattern[str]":
         import regex
     except ImportError as error:
         raise UsageError("--regex needs the regex package: pip install 'charrnn[regex]'") from error
+    if re.search(r"\{\d*,?\d{5}", pattern):  # the package takes gigabytes to compile some of them
+        raise PatternError("a count is above 9999")
     try:
         return regex.compile(pattern)
     except (regex.error, OverflowError, RecursionError) as error:

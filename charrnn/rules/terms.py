@@ -15,14 +15,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-WORK = 200_000  # terms that may be made, and derivatives that may be taken: a second or two
+WORK = 1_000_000  # derivatives that may be taken and parts put together: a second or two
 
 Term = int  # the number of a shape
 EMPTY, EPSILON = 0, 1  # no text at all; the empty text
 
 
 class TooComplexError(Exception):
-    """More terms or derivatives than WORK."""
+    """More to do than WORK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +107,20 @@ class Terms:
         self.placed: list[bool] = []  # whether there is a place in it, so that what is before it matters
         self.derivatives: dict[tuple[Term, int, int], Term] = {}
         self.empties: dict[tuple[Term, int, int], bool] = {}
+        self.worked = 0
         self.number(Chars(0))  # EMPTY
         self.number(Repeat(EMPTY, 0, 0))  # EPSILON
         self.everything = self.number(Repeat(self.chars((1 << K) - 1), 0, None))
 
+    def work(self, amount: int) -> None:
+        """Count what was done, and raise TooComplexError when it is too much."""
+        self.worked += amount
+        if self.worked > WORK:
+            raise TooComplexError
+
     def number(self, shape: Shape) -> Term:
         """Return the term of a shape, a new one if there is none yet."""
         if shape not in self.numbers:
-            if len(self.shapes) == WORK:
-                raise TooComplexError
             self.numbers[shape] = len(self.shapes)
             self.shapes.append(shape)
             self.placed.append(isinstance(shape, Place) or any(self.placed[part] for part in below(shape)))
@@ -155,6 +160,7 @@ class Terms:
             else:
                 flat.add(part)
         flat |= {self.chars(classes)} - {EMPTY}
+        self.work(len(flat))
         if self.everything in flat:
             return self.everything
         if EPSILON in flat and any(self.always_empty(part) for part in flat - {EPSILON}):
@@ -164,6 +170,7 @@ class Terms:
     def both(self, parts: Iterable[Term]) -> Term:
         """Return the intersection: a sorted set without intersections in it."""
         flat = set(chain.from_iterable(self.flat(part, Both) for part in parts)) - {self.everything}
+        self.work(len(flat))
         if EMPTY in flat:
             return EMPTY
         return self.number(Both(tuple(sorted(flat)))) if len(flat) > 1 else flat.pop() if flat else self.everything
@@ -218,8 +225,7 @@ class Terms:
         """Return what may follow where a character of class c has come first, and one of class `before` before it."""
         key = (term, before if self.placed[term] else self.edge, c)
         if key not in self.derivatives:
-            if len(self.derivatives) == WORK:
-                raise TooComplexError
+            self.work(4)
             self.derivatives[key] = self.derived(self.shapes[term], before, c)
         return self.derivatives[key]
 
