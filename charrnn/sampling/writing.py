@@ -1,9 +1,9 @@
 """Samples: texts that go on from one prompt, many at once, each with its end, handed on in their order.
 
 Sample i is the same text to the last bit, however many there are. A product's last bits depend on how many columns it
-has and on which of them a text is, so both follow from i: samples stand in GROUPS, written one after the other, and sample
-i of a group of N lanes in lane i mod N. All lanes are computed, used or not, and a lane whose sample has ended goes on
-with the next one that is its own.
+has and on which of them a text is, so both follow from i: samples stand in GROUPS, written one after the other, and
+sample i of a group of N lanes in lane i mod N. All lanes are computed, used or not, and a lane whose sample has ended
+goes on with the next one that is its own.
 """
 
 from array import array
