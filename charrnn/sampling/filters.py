@@ -61,11 +61,13 @@ def top_p(logits: Logits, p: float) -> Logits:
     """
     if p == 1:
         return logits
-    ascending = np.sort(logits, axis=1)
+    ascending = logits.copy()
+    ascending.sort()
     mass = np.exp(ascending)
-    np.add.accumulate(mass, axis=1, out=mass)  # of so many of the unlikeliest
-    kept = (mass > mass[:, -1:] * min(1 - p, ALMOST_1)).argmax(axis=1)  # the first that cannot be spared
-    return without(logits, logits < ascending[np.arange(len(kept)), kept, None])
+    np.add.accumulate(mass, 1, None, mass)  # of so many of the unlikeliest
+    kept = (mass > mass[:, -1:] * min(1 - p, ALMOST_1)).argmax(1)  # the first that cannot be spared
+    kept += np.arange(0, mass.size, mass.shape[1])  # where it stands in all rows, one after the other
+    return without(logits, logits < ascending.take(kept)[:, None])
 
 
 def min_p(logits: Logits, p: float) -> Logits:
