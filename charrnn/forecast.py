@@ -7,12 +7,11 @@ from charrnn.checkpoint import Checkpoint
 from charrnn.config import HIDDEN_SIZES, PARAMETERS_PER_CHAR, ModelConfig
 from charrnn.corpus import Streams
 from charrnn.evaluate import WINDOW
-from charrnn.evaluate.lanes import STEPS, WIDTHS
-from charrnn.evaluate.text import SHORT
+from charrnn.evaluate.lanes import STEPS
+from charrnn.evaluate.text import PARTS, SHORT
 from charrnn.model import CharRNN, parameter_shapes, size_of
 from charrnn.ops import Ids
 from charrnn.plan import seconds_per_char, seconds_per_step
-from charrnn.threads import jobs_at_once
 from charrnn.train import masks, out_of_patience, parts, validation_due
 
 Fit = Literal["suits", "too small", "too large"]
@@ -81,7 +80,7 @@ def memory(checkpoint: Checkpoint) -> int:
         return vectors * model.vector.nbytes + training
     validation = workspace(model, WINDOW, 1, 0)
     if checkpoint.origin.chars * config.val_fraction >= SHORT:
-        validation = model.vector.nbytes + workspace(model, STEPS, WIDTHS[0] * jobs_at_once(), 0)
+        validation = model.vector.nbytes + workspace(model, STEPS, PARTS, 0)
     return (vectors + 1) * model.vector.nbytes + training + validation
 
 

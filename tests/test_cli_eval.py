@@ -96,7 +96,7 @@ def test_a_text_is_read_in_the_normal_form_of_the_model() -> None:
     ok("train", "a.txt", "-m", "b", *NETWORK, "--steps", 1, "--normalize", "nfd", "-q")
     for name, text in (("composed.txt", "größer"), ("apart.txt", "gro\u0308ßer")):
         Path(name).write_text(text)
-    composed, apart = (
+    composed, apart, _ = (
         row.split("\t")[:2] for row in ok("eval", "-m", "b", "composed.txt", "apart.txt").text.splitlines()
     )
     assert composed == apart == [apart[0], "7"]

@@ -175,9 +175,9 @@ def test_texts_are_compared_too_and_all_of_them_together() -> None:
     rows = [row.split("\t") for row in result.text.splitlines()]
     assert [row[3:] for row in rows] == [
         ["a", str(len(TEXT)), "a.txt"],
-        ["b", "150", "c.txt"],
+        ["b", "250", "c.txt"],
         ["a", str(len(TEXT)), "-"],
-        ["a", str(2 * len(TEXT) + 150), "total"],
+        ["a", str(2 * len(TEXT) + 250), "total"],
     ]
     for row in rows:
         assert row[0] == row[2] != row[1]

@@ -3,14 +3,15 @@
     lane 0   ⊢ a text ⊢ another one ⊢ …
     lane 1   ⊢ a longer text ⊢ …                     ⊢ empties the state, so that nothing is known of what came before
 
-A matrix-vector product reads every weight for one character; with lanes it serves them all. Where `width` lanes are
-always computed together, what a text costs is the same to the last bit whatever stands beside it or before it.
+A matrix-vector product reads every weight for one character; with lanes it serves them all. The lanes of a group are
+computed together, each group by a thread of its own. With groups of `steady_width` lanes, always computed whole, what
+a text costs is the same to the last bit whatever stands beside it or before it.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -42,8 +43,9 @@ class Sheet:
     Then what it costs: nats and hits, (S, B). The longest text goes first, each to the lane that has least to read.
     """
 
-    def __init__(self, parts: Sequence[Part], lanes: int, start: int, dtype: DTypeLike) -> None:
-        self.parts = parts
+    def __init__(self, parts: Sequence[Part], width: int, start: int, dtype: DTypeLike) -> None:
+        lanes = width * max(1, min(jobs_at_once(), -(-len(parts) // width)))
+        self.parts, self.width = parts, width
         self.places = [(0, 0)] * len(parts)  # the lane of each part and the step at which it begins there
         loads = [(0, lane) for lane in range(lanes)]
         heapify(loads)
@@ -72,22 +74,25 @@ class Lanes:
 
     def __init__(self, model: CharRNN, start_id: int) -> None:
         self.model, self.start = with_start(model, start_id)
-        self.width = steady_width(self.model, self.start)
 
-    def deal(self, parts: Sequence[Part]) -> Sheet:
-        """Give texts to lanes: `width` for each core that can be busy."""
-        groups = max(1, min(jobs_at_once(), -(-len(parts) // self.width)))
-        return Sheet(parts, groups * self.width, self.start, self.model.vector.dtype)
+    @cached_property
+    def steady_width(self) -> int:
+        """How many lanes give each the same bits."""
+        return steady_width(self.model, self.start)
+
+    def deal(self, parts: Sequence[Part], width: int) -> Sheet:
+        """Give texts to lanes: a group of `width` for each core that can be busy."""
+        return Sheet(parts, width, self.start, self.model.vector.dtype)
 
     def read(self, sheet: Sheet) -> Iterator[slice]:
         """Fill in what everything on a sheet costs; yield the steps that are done, a stretch at a time.
 
-        Each group of `width` lanes is read by a thread of its own. Raises DivergedError if a score is not finite.
+        Raises DivergedError if a score is not finite.
         """
-        steps, lanes = sheet.x.shape
-        groups = [slice(first, first + self.width) for first in range(0, lanes, self.width)]
-        states = [self.model.zero_state(self.width) for _ in groups]
-        caches = [self.model.cache(STEPS, self.width) for _ in groups]
+        (steps, lanes), width = sheet.x.shape, sheet.width
+        groups = [slice(first, first + width) for first in range(0, lanes, width)]
+        states = [self.model.zero_state(width) for _ in groups]
+        caches = [self.model.cache(STEPS, width) for _ in groups]
         for begin in range(0, steps, STRETCH):
             rows = slice(begin, min(begin + STRETCH, steps))
             lots = zip(groups, states, caches, strict=True)

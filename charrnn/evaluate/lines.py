@@ -44,7 +44,7 @@ class LineScorer:
         """Score short lines."""
         ids = [self.vocab.encode(text) for text in texts]
         known = [each[each != UNKNOWN] for each in ids]
-        sheet = self.lanes.deal([Part(each) for each in known])
+        sheet = self.lanes.deal([Part(each) for each in known], self.lanes.steady_width)
         for _ in self.lanes.read(sheet):
             pass
         scores = []

@@ -19,11 +19,13 @@ from charrnn.evaluate.lanes import Lanes, Part, Sheet
 from charrnn.evaluate.stream import WINDOW, read, windows
 from charrnn.model import CharRNN
 from charrnn.ops import Ids
+from charrnn.threads import jobs_at_once
 from charrnn.vocab import UNKNOWN
 
 SHORT = 1 << 14  # a text with fewer ids is read as one stream
-BLOCK = 1 << 18  # ids that are cut into parts at a time
-PARTS = 64
+BLOCK = 1 << 20  # ids that are cut into parts at a time
+PARTS = 128  # of a block, at most
+SMALLEST = 1 << 11  # ids in a part, at the least
 WARM_UP = 256
 
 
@@ -46,7 +48,8 @@ def score_in_parts(lanes: Lanes, blocks: Iterable[Ids]) -> Iterator[Score]:
     tally, before = Tally(), np.empty(0, np.int64)
     for block in blocks:
         known = block[block != UNKNOWN]
-        sheet = lanes.deal(parts_of(known, before))
+        parts = parts_of(known, before)
+        sheet = lanes.deal(parts, max(1, -(-len(parts) // jobs_at_once())))
         done = tally.score
         for rows in lanes.read(sheet):
             done += so_far(sheet, rows)
@@ -60,7 +63,7 @@ def score_in_parts(lanes: Lanes, blocks: Iterable[Ids]) -> Iterator[Score]:
 
 def parts_of(ids: Ids, before: Ids) -> list[Part]:
     """Cut ids (N,) into equal parts with what is read to warm up: `before` (≤ WARM_UP,) is what the first follows."""
-    size = max(WARM_UP, -(-len(ids) // PARTS))
+    size = max(SMALLEST, -(-len(ids) // PARTS))
     text, offset = np.concatenate([before, ids]), len(before)
     begins = range(offset, len(text), size)
     warm = [min(begin, WARM_UP) for begin in begins]
