@@ -2,4 +2,4 @@
 
 from charrnn import threads
 
-threads.one_core_a_product()
+threads.cores_a_product(1)

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from charrnn import __version__
 from charrnn.checkpoint import CheckpointStore
-from charrnn.cli.eval import own_text
+from charrnn.cli.texts import own_text
 from charrnn.evaluate import bits
 from charrnn.model import CharRNN
 from charrnn.ops import Ids, cross_entropy_forward
@@ -124,7 +124,7 @@ def measure(name: str, text: Path, folder: Path, begun: str) -> Result:
     seconds = time.perf_counter() - started
     streamed, learning = scores(model, "--against-baselines"), scores(model, "--dynamic")
     checkpoint = CheckpointStore(Path(model)).load()
-    blocks = block_costs(checkpoint.best_model, own_text(checkpoint, True, False)[1], BATCHES)
+    blocks = block_costs(checkpoint.best_model, own_text(checkpoint, for_scoring=True)[1], BATCHES)
     return Result(
         row=name,
         title=title,

@@ -7,6 +7,8 @@ from charrnn.checkpoint import Checkpoint
 from charrnn.config import HIDDEN_SIZES, PARAMETERS_PER_CHAR, ModelConfig
 from charrnn.corpus import Streams
 from charrnn.evaluate import WINDOW
+from charrnn.evaluate.lanes import STEPS
+from charrnn.evaluate.text import PARTS, SHORT
 from charrnn.model import CharRNN, parameter_shapes, size_of
 from charrnn.ops import Ids
 from charrnn.plan import seconds_per_char, seconds_per_step
@@ -77,7 +79,10 @@ def memory(checkpoint: Checkpoint) -> int:
     training = window_bytes(model, config.seq_len, config.batch_size, masks(config))
     if not config.val_fraction:
         return vectors * model.vector.nbytes + training
-    return (vectors + 1) * model.vector.nbytes + training + window_bytes(model, WINDOW, 1, 0)
+    validation = window_bytes(model, WINDOW, 1, 0)
+    if checkpoint.origin.chars * config.val_fraction >= SHORT:
+        validation = model.vector.nbytes + window_bytes(model, STEPS, PARTS, 0)
+    return (vectors + 1) * model.vector.nbytes + training + validation
 
 
 def window_bytes(model: CharRNN, T: int, B: int, masks: int) -> int:

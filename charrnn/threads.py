@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 Result = TypeVar("Result")
+LIBRARIES = ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM", "BLIS_NUM")
 limit: int | None = None  # of a user; else there are as many as the process may run on
 
 
@@ -19,14 +20,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def one_core_a_product() -> None:
-    """Tell the matrix library to use one core a product, which counts only before numpy is imported.
+def cores_a_product(count: int) -> None:
+    """Tell the matrix library how many cores a product may use, which counts only before numpy is imported.
 
-    Passes side by side wait for each other once a step; cores that share a product wait for each other at each
-    product, and when another program has one of them, all wait for that. What the user's environment says comes first.
+    One is best where passes run side by side: these wait for each other once a step, but cores that share a product
+    at each product, and for any other program that has one of them. What the user's environment says comes first.
     """
-    for library in ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM", "BLIS_NUM"):
-        os.environ.setdefault(f"{library}_THREADS", "1")
+    for library in LIBRARIES:
+        os.environ.setdefault(f"{library}_THREADS", str(count))
 
 
 @cache
@@ -35,6 +36,13 @@ def helpers(count: int) -> "ThreadPoolExecutor":
     from concurrent.futures import ThreadPoolExecutor  # late: it takes as long to import as the command line does
 
     return ThreadPoolExecutor(count, "charrnn")
+
+
+def jobs_at_once() -> int:
+    """Return how many jobs of products keep all cores busy, where the matrix library has several for each product."""
+    told = (os.environ.get(f"{library}_THREADS") for library in LIBRARIES)
+    each = next((int(number) for number in told if number and number.isdecimal()), cores())
+    return max(1, cores() // max(1, each))
 
 
 def side_by_side(jobs: Sequence[Callable[[], Result]]) -> list[Result]:

@@ -10,7 +10,8 @@ from tests.helpers.command import NETWORK, TEXT, charrnn, ok, refused
 pytestmark = pytest.mark.usefixtures("model")
 
 KEYS = {
-    "text", "model", "chars", "unknown", "nats_per_char", "bits_per_char", "perplexity", "accuracy"
+    "text", "model", "chars", "unknown", "nats_per_char", "bits_per_char", "perplexity", "accuracy",
+    "ci95_bits_per_char",
 }  # fmt: skip
 
 
@@ -18,10 +19,19 @@ def test_a_row_a_text_of_bits_characters_and_name() -> None:
     Path("b.txt").write_text("7 größere foxes\n")
     result = ok("eval", "-m", "a", "a.txt", "-", "b.txt", input=TEXT[:100].encode())
     rows = [row.split("\t") for row in result.text.splitlines()]
-    assert [row[1:] for row in rows] == [[str(len(TEXT)), "a.txt"], ["100", "-"], ["16", "b.txt"]]
+    texts = {"a.txt": len(TEXT), "-": 100, "b.txt": 16}
+    assert [row[1:] for row in rows] == [[str(chars), name] for name, chars in texts.items()] + [
+        [str(sum(texts.values())), "total"]
+    ]
     assert result.err == ""
     records = ok("eval", "-m", "a", "a.txt", "-", "b.txt", "--json", input=TEXT[:100].encode()).records
     assert [row[0] for row in rows] == [f"{record['bits_per_char']:.4f}" for record in records]
+    assert [record["text"] for record in records] == [*texts, None]
+    *parts, total = records
+    for key in ("chars", "unknown"):
+        assert total[key] == sum(record[key] for record in parts)
+    for key in ("nats_per_char", "accuracy"):
+        assert total[key] * total["chars"] == pytest.approx(sum(record[key] * record["chars"] for record in parts))
 
 
 def test_json_is_the_same_figures_in_all_their_forms() -> None:
@@ -32,6 +42,8 @@ def test_json_is_the_same_figures_in_all_their_forms() -> None:
     assert record["perplexity"] == pytest.approx(math.exp(record["nats_per_char"]))
     assert 1 < record["perplexity"] < len(set(TEXT))
     assert 0 < record["accuracy"] * len(TEXT) == pytest.approx(round(record["accuracy"] * len(TEXT)))
+    low, high = record["ci95_bits_per_char"]
+    assert 0 < low < record["bits_per_char"] < high < 2 * low
 
 
 def test_without_a_text_it_scores_the_held_out_part_as_training_did(trained: Run) -> None:
@@ -84,7 +96,7 @@ def test_a_text_is_read_in_the_normal_form_of_the_model() -> None:
     ok("train", "a.txt", "-m", "b", *NETWORK, "--steps", 1, "--normalize", "nfd", "-q")
     for name, text in (("composed.txt", "größer"), ("apart.txt", "gro\u0308ßer")):
         Path(name).write_text(text)
-    composed, apart = (
+    composed, apart, _ = (
         row.split("\t")[:2] for row in ok("eval", "-m", "b", "composed.txt", "apart.txt").text.splitlines()
     )
     assert composed == apart == [apart[0], "7"]
@@ -176,7 +188,7 @@ def test_learning_while_reading_makes_a_text_cheaper_and_leaves_the_file_as_it_i
     (static,) = ok("eval", "a.txt", "--json").records
     (dynamic,) = ok("eval", "a.txt", "--dynamic", "--json").records
     assert dynamic["nats_per_char"] < static["nats_per_char"] - 0.1
-    figures = {"nats_per_char", "bits_per_char", "perplexity", "accuracy"}
+    figures = {"nats_per_char", "bits_per_char", "perplexity", "accuracy", "ci95_bits_per_char"}
     assert {key for key in KEYS if dynamic[key] != static[key]} <= figures
     assert path.read_bytes() == content
     assert [entry.name for entry in path.parent.iterdir() if entry.suffix == ".npz"] == ["a.npz"]
@@ -188,6 +200,7 @@ def test_every_text_begins_with_the_weights_of_the_model() -> None:
     alone = ok("eval", "-m", "a", "--dynamic", "a.txt").text
     assert f"{rows[1]}\n" == alone
     assert rows[2].split("\t")[:2] == rows[1].split("\t")[:2] != rows[0].split("\t")[:2]
+    assert rows[3].split("\t")[1:] == [str(3 * len(TEXT)), "total"]
 
 
 def test_the_baselines_beside_a_learning_model_are_the_same() -> None:

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from charrnn import threads
-from charrnn.threads import cores, one_core_a_product, side_by_side
+from charrnn.threads import cores, cores_a_product, side_by_side
 
 
 def use(monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
@@ -67,12 +67,12 @@ def test_a_failure_is_told_when_no_job_runs_any_more(monkeypatch: pytest.MonkeyP
     assert done
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("9", "9")])
-def test_a_product_uses_one_core_unless_the_user_has_said_otherwise(
+@pytest.mark.parametrize(("before", "after"), [(None, "3"), ("9", "9")])
+def test_a_product_uses_so_many_cores_unless_the_user_has_said_otherwise(
     before: str | None, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = {} if before is None else {"OPENBLAS_NUM_THREADS": before}
     monkeypatch.setattr(os, "environ", environment)
-    one_core_a_product()
+    cores_a_product(3)
     assert environment["OPENBLAS_NUM_THREADS"] == after
-    assert environment["VECLIB_MAXIMUM_THREADS"] == "1"
+    assert environment["VECLIB_MAXIMUM_THREADS"] == "3"

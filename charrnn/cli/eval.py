@@ -1,8 +1,7 @@
 """charrnn eval: how well a model expects a text, in bits a character."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+import math
+from typing import Annotated
 
 import typer
 
@@ -14,19 +13,12 @@ from charrnn.cli.options import (
     QuietOption,
     ThreadsOption,
     existing_model,
+    named_model,
     option,
     use_threads,
 )
 from charrnn.cli.streams import Output
-from charrnn.errors import TextError
-from charrnn.terminal import say
-
-if TYPE_CHECKING:
-    from charrnn.baselines import Baseline
-    from charrnn.checkpoint import Checkpoint
-    from charrnn.evaluate import Score
-    from charrnn.ops import Ids
-    from charrnn.vocab import Vocab
+from charrnn.errors import UsageError
 
 
 def evaluate(
@@ -35,8 +27,27 @@ def evaluate(
         typer.Argument(metavar="TEXT", show_default=False, help="Files, - for stdin; none: the held-out part."),
     ] = None,
     model: ModelOption = None,
+    lines: Annotated[bool, option("--lines", text="A row a line, each scored on its own.")] = False,
+    per_char: Annotated[
+        bool, option("--per-char", text="A row a character: its surprisal, probability and rank.")
+    ] = False,
+    next_count: Annotated[
+        int | None, option("--next", metavar="N", min=1, text="The N likeliest next characters after the text.")
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        option("--against", metavar="MODEL", text="Score by this model too, and name the best; may be repeated."),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        option("--threshold", metavar="X", text="With --lines: pass on only lines above X bits a character."),
+    ] = None,
+    below: Annotated[bool, option("--below", text="With --threshold: pass on only lines below it.")] = False,
     against_baselines: Annotated[
         bool, option("--against-baselines", text="Also score by an order-7 model, gzip, bz2 and xz.")
+    ] = False,
+    novelty: Annotated[
+        bool, option("--novelty", text="How much of each text is copied from the training text.")
     ] = False,
     dynamic: Annotated[
         bool, option("--dynamic", text="Learn while reading, each character scored first; the file stays.")
@@ -51,109 +62,68 @@ def evaluate(
 
     A row a text: bits a character, characters, name. For example: charrnn eval -m plays chapter1.txt chapter2.txt
     """
-    use_threads(threads)
-    from charrnn.checkpoint import CheckpointStore
+    check_together(
+        {"--lines": lines, "--per-char": per_char, "--next": next_count, "--novelty": novelty},
+        {"--dynamic": dynamic, "--against-baselines": against_baselines},
+        against,
+    )
+    check_threshold(threshold, below, lines, against)
+    use_threads(threads, shared=dynamic or per_char or bool(next_count))
+    paths = [existing_model(model, quiet), *(named_model(name, "--against") for name in against or ())]
+    names = [model or str(paths[0]), *(against or ())]
+    from charrnn.cli.texts import Scorer
 
-    path = existing_model(model, quiet)
-    checkpoint = CheckpointStore(path).load()
-    output = Output()
-    texts: list[tuple[str, Iterable[Ids]]] = [(name, read_ids(name, checkpoint.vocab, quiet)) for name in text or ()]
-    rivals: dict[str, Baseline] = {}
-    if against_baselines or not texts:
-        training, held_out = own_text(checkpoint, not texts, against_baselines)
-        if against_baselines:
-            from charrnn.baselines import baselines
+    scorers = [Scorer.load(name, path) for name, path in zip(names, paths, strict=True)]
+    texts, output = text or [], Output()
+    if lines:
+        from charrnn.cli.eval_lines import Bar, score_lines
 
-            rivals = baselines(training, checkpoint.vocab)
-        texts = texts or [(f"{' '.join(checkpoint.origin.sources)} (held out)", [held_out])]
-    for name, blocks in texts:
-        for scorer, result in scores(checkpoint, str(path), name, blocks, rivals, dynamic):
-            if json:
-                output.record(record(name, scorer, result))
-            else:
-                last = f"\t{scorer}" if rivals else ""
-                output.write(f"{result.bits_per_char:.4f}\t{result.chars}\t{name}{last}\n")
+        score_lines(texts, scorers, output, json, None if threshold is None else Bar(threshold, below), quiet)
+    elif per_char:
+        from charrnn.cli.eval_characters import score_characters
 
+        score_characters(texts, scorers[0], output, json, quiet)
+    elif next_count:
+        from charrnn.cli.eval_characters import tell_next
 
-def scores(
-    checkpoint: "Checkpoint",
-    model: str,
-    name: str,
-    blocks: "Iterable[Ids]",
-    rivals: "dict[str, Baseline]",
-    dynamic: bool,
-) -> "Iterator[tuple[str, Score]]":
-    """Score a text by the model, then by each baseline, all on the characters that the model knows."""
-    import numpy as np
+        tell_next(texts, scorers[0], output, json, next_count, quiet)
+    elif novelty:
+        from charrnn.cli.eval_novelty import tell_novelty
 
-    from charrnn.dynamic import score_dynamically
-    from charrnn.evaluate import last, score
-    from charrnn.vocab import UNKNOWN
+        tell_novelty(texts, scorers[0], output, json, quiet)
+    elif against_baselines:
+        from charrnn.cli.eval_texts import score_against_baselines
 
-    blocks = list(blocks) if rivals else blocks  # the model alone needs no more than a window at a time
-    scorer = score_dynamically if dynamic else score
-    result = last(scorer(checkpoint.best_model, blocks, checkpoint.vocab.start_id))
-    if not result.chars:
-        raise TextError(f"{name}: holds no character that the model knows: there is nothing to score")
-    yield model, result
-    if rivals:
-        known = np.concatenate([block[block != UNKNOWN] for block in blocks])
-        yield from ((rival, replace(result, nats=nats(known), hits=None)) for rival, nats in rivals.items())
+        score_against_baselines(texts, scorers[0], output, json, dynamic, quiet)
+    else:
+        from charrnn.cli.eval_texts import score_texts
+
+        score_texts(texts, scorers, output, json, dynamic, quiet)
 
 
-def record(name: str, model: str, result: "Score") -> dict[str, Any]:
-    """Return the JSON object of a score."""
-    return {
-        "text": name,
-        "model": model,
-        "chars": result.chars,
-        "unknown": result.unknown,
-        "nats_per_char": result.nats_per_char,
-        "bits_per_char": result.bits_per_char,
-        "perplexity": result.perplexity,
-        "accuracy": result.accuracy,
-    }
+def check_together(modes: dict[str, object], whole: dict[str, object], against: list[str] | None) -> None:
+    """Raise UsageError for options of which only one can be had."""
+    given = [name for name, value in modes.items() if value]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)}: give one of them")
+    others = [name for name, value in whole.items() if value]
+    if given and others:
+        raise UsageError(f"{others[0]} scores whole texts: leave it out, or {given[0]}")
+    if against and given and given != ["--lines"]:
+        raise UsageError(f"{given[0]} is of one model: leave it out, or --against")
+    if against and whole["--against-baselines"]:
+        raise UsageError("--against and --against-baselines: give one of them")
 
 
-def read_ids(name: str, vocab: "Vocab", quiet: bool) -> "Iterator[Ids]":
-    """Read a file or stdin as it comes, and at its end say what had to be changed or left out."""
-    from charrnn.corpus import read_text
-    from charrnn.vocab import UNKNOWN
-
-    remarks, unknown = list[str](), 0
-    for block in read_text(name, vocab.normalize, remarks):
-        ids = vocab.encode(block)
-        unknown += int((ids == UNKNOWN).sum())
-        yield ids
-    if unknown:
-        remarks.append(f"{name}: left out {unknown} characters that the model does not know")
-    tell(remarks, quiet)
-
-
-def own_text(checkpoint: "Checkpoint", for_scoring: bool, for_baselines: bool) -> "tuple[Ids, Ids]":
-    """Read the model's own corpus again: what it was trained on, and the part that was held out.
-
-    Raises TextError if that cannot be, or if there is no held-out part to score, naming what works without it.
-    """
-    from charrnn.corpus import load_corpus
-    from charrnn.train import parts
-
-    ways = ["name a text to score"] * for_scoring + ["leave out --against-baselines"] * for_baselines
-    advice = " and ".join(ways)
-    origin, config = checkpoint.origin, checkpoint.train
-    if "-" in origin.sources:
-        raise TextError(f"the model was trained from stdin: {advice}")
-    if for_scoring and not config.val_fraction:
-        raise TextError("the model was trained on all of its text (--val-fraction 0): name a text to score")
-    vocab = checkpoint.vocab
-    corpus = load_corpus(origin.sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
-    if corpus.sha256 != origin.sha256:
-        raise TextError(f"{' '.join(origin.sources)}: not the text that the model was trained on: {advice}")
-    return parts(checkpoint, corpus.ids)
-
-
-def tell(remarks: Iterable[str], quiet: bool) -> None:
-    """Say on stderr what was done to a text."""
-    if not quiet:
-        for remark in remarks:
-            say(remark)
+def check_threshold(threshold: float | None, below: bool, lines: bool, against: list[str] | None) -> None:
+    """Raise UsageError unless a threshold is one that lines can be held against."""
+    if below and threshold is None:
+        raise UsageError("--below: needs a --threshold")
+    if threshold is None:
+        return
+    if not lines:
+        raise UsageError(f"--threshold {threshold}: needs --lines")
+    if against:
+        raise UsageError(f"--threshold {threshold}: is for one model: leave out --against")
+    if not math.isfinite(threshold):
+        raise UsageError(f"--threshold {threshold}: must be a number of bits a character")

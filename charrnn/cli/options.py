@@ -108,10 +108,10 @@ def in_units(seconds: float) -> str:
     return f"{count}{large}" + (f"{rest}{small}" if rest else "")
 
 
-def use_threads(count: int | None) -> None:
-    """Use all cores or so many, one a matrix product, which must be said before numpy is imported."""
+def use_threads(count: int | None, *, shared: bool = False) -> None:
+    """Use all cores or so many, one a product or all for each; numpy must not have been imported yet."""
     threads.limit = count
-    threads.one_core_a_product()
+    threads.cores_a_product(threads.cores() if shared else 1)
 
 
 def was_typed(context: typer.Context, name: str) -> bool:
