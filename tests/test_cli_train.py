@@ -322,7 +322,7 @@ def test_patience_ends_a_run_early_and_says_so(work: Path) -> None:
     early = CheckpointStore(Path("checkpoints/b.npz")).load()
     assert early.best
     assert early.step == early.best.step + 6 < 200
-    told = f"done: step {early.step}, since 3 validations brought no new best (--patience); held out "
+    told = f"done=checkpoints/b.npz step={early.step} steps=200 patience=3 best_step={early.best.step} "
     assert told in first.err
     before = Path("checkpoints/b.npz").read_bytes()
     again = ok(*line)

@@ -14,13 +14,14 @@ PACKAGE = Path(charrnn.__file__).parent
 # From the bottom up: a module knows those of lower rows only. A new module is placed here first.
 LEVELS = [
     {"__init__", "errors"},
-    {"config"},
+    {"config", "places"},
     {"ops", "threads"},
     {"cells", "optim"},
     {"network"},
     {"model", "vocab"},
     {"baselines", "corpus", "evaluate", "sampling", "schedule"},
     {"checkpoint", "dynamic"},
+    {"library"},
     {"train"},
     {"plan"},
     {"forecast", "transfer"},

@@ -1,7 +1,6 @@
 """The options that commands share, and what their values mean: model names, durations, cores."""
 
 import math
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 from charrnn import threads
 from charrnn.cli import streams
 from charrnn.errors import CheckpointError, UsageError
+from charrnn.places import folder, model_path
 from charrnn.terminal import Color, say, use_color
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -51,19 +51,6 @@ DebugOption = Annotated[
 ThreadsOption = Annotated[
     int | None, option("--threads", metavar="N", min=1, text="Cores to use; all of them by default.")
 ]
-
-
-def folder() -> Path:
-    """Return where models go that are named without a path."""
-    return Path(os.environ.get("CHARRNN_CHECKPOINTS") or "checkpoints")
-
-
-def model_path(name: str, option: str = "--model") -> Path:
-    """Return the file of a model: a path as it is, a bare name in the folder of models."""
-    if not name:
-        raise UsageError(f"{option}: the name is empty")
-    is_path = name.endswith(".npz") or "/" in name or os.sep in name
-    return Path(name) if is_path else folder() / f"{name}.npz"
 
 
 def named_model(name: str, option: str) -> Path:

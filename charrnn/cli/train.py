@@ -19,8 +19,6 @@ from charrnn.cli.options import (
     QuietOption,
     ThreadsOption,
     duration,
-    folder,
-    model_path,
     named_model,
     option,
     use_threads,
@@ -28,9 +26,10 @@ from charrnn.cli.options import (
 )
 from charrnn.cli.run import run
 from charrnn.cli.streams import Interrupt, Output, die_by
-from charrnn.cli.watch import SaveClock, Watch
+from charrnn.cli.watch import Clock, Watch
 from charrnn.config import Budget, ModelConfig, TrainConfig, require
 from charrnn.errors import CheckpointError, ResumeError, UsageError
+from charrnn.places import folder, model_path
 
 if TYPE_CHECKING:
     from charrnn.checkpoint import Checkpoint, CheckpointStore
@@ -158,6 +157,9 @@ def train(
     save_every: Annotated[
         str, option("--save-every", metavar="N|TIME", text="Steps (200) or time (30s).", default="30s")
     ] = "30s",
+    sample_every: Annotated[
+        str | None, option("--sample-every", metavar="N|TIME", text="Show what it writes by now, as often.")
+    ] = None,
     resume: Annotated[bool, option("--resume", text="Go on with the model; start it if it is not there.")] = False,
     init_from: Annotated[
         str | None, option("--init-from", metavar="MODEL", text="Start from the best weights of another model.")
@@ -196,7 +198,7 @@ def train(
     """
     begun = time.perf_counter()
     given = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
-    budget, saves = chosen_budget(context, steps=steps, epochs=epochs, time_=time_), SaveClock(save_every)
+    budget, saves = chosen_budget(context, steps=steps, epochs=epochs, time_=time_), Clock(save_every, "--save-every")
     use_threads(threads, ensemble or 1)
     from charrnn.checkpoint import CheckpointStore
     from charrnn.plan import Deadline, fit_to_time
@@ -221,7 +223,8 @@ def train(
             fitted, per_validation = fit_to_time(checkpoint, text.ids, budget, time.perf_counter() - begun)
             checkpoint.train = replace(fitted, eval_every=eval_every or fitted.eval_every)
             deadline = Deadline(checkpoint, begun + budget.amount, per_validation)
-        watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet)
+        previews = Clock(sample_every, "--sample-every") if sample_every is not None else None
+        watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet, previews=previews)
         if dry_run:
             watch.remarks(text)
             return foretell(store.name, checkpoint, text, output, json)
