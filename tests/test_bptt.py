@@ -153,7 +153,7 @@ def test_one_to_many_a_start_character_and_the_network_fed_its_own_choices(recur
         state = column(model.zero_state(1), 0)
         logits = naive_forward(model.params, TWINS[recurrence], np.array(ids), state).logits
         ids.append(int(logits[-1].argmax()))
-    drawn = islice(generate(model, np.array([3]), np.random.default_rng(0), temperature=0), n)
+    drawn = islice(generate(model, np.array([3]), np.random.default_rng(0), {"temperature": 0}), n)
     assert list(drawn) == ids[1:]
     assert len(set(ids)) > 1
 

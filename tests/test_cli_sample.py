@@ -24,11 +24,13 @@ def test_without_a_seed_it_takes_one_and_tells_it_so_that_it_can_be_had_again() 
 
 
 def test_a_sample_is_the_same_whatever_the_count() -> None:
-    records = ok("sample", "-n", 30, "--seed", 2, "--count", 3, "--json", "-q").records
-    assert [record["index"] for record in records] == [0, 1, 2]
-    assert len({record["text"] for record in records}) == 3
-    assert ok("sample", "-n", 30, "--seed", 2, "--json", "-q").records == records[:1]
-    assert ok("sample", "-n", 30, "--seed", 2, "--count", 3, "-q").text == "".join(f"{r['text']}\n" for r in records)
+    line = ("sample", "-n", 30, "--seed", 2, "-q")
+    records = ok(*line, "--count", 70, "--json").records
+    assert [record["index"] for record in records] == [*range(70)]
+    assert len({record["text"] for record in records}) > 60
+    assert ok(*line, "--json").records == records[:1]
+    assert ok(*line, "--count", 3, "--json").records == records[:3]
+    assert ok(*line, "--count", 3).text == "".join(f"{record['text']}\n" for record in records[:3])
 
 
 def test_the_prompt_is_echoed_unless_told_not_to_and_is_gone_on_from() -> None:
@@ -92,6 +94,13 @@ def test_json_tells_what_eval_says_of_the_same_characters(prompt: str) -> None:
     assert record["nats_per_char"] == pytest.approx(nats / 300, rel=1e-6)
 
 
+def test_the_score_of_a_sample_is_the_models_own_whatever_the_filters() -> None:
+    line = ("sample", "-n", 200, "--seed", 4, "--json", "-q", "-t", 1.5, "--top-p", 0.9, "--ban", "x", "--stop", "7")
+    for record in ok(*line, "--count", 2).records:
+        (score,) = ok("eval", "-", "--json", input=record["text"].encode()).records
+        assert record["nats_per_char"] == pytest.approx(score["nats_per_char"], rel=1e-5)
+
+
 def test_json_of_nothing_has_no_score() -> None:
     (record,) = ok("sample", "-n", 0, "-p", "fox", "--no-echo", "--json", "-q").records
     assert (record["text"], record["nats_per_char"]) == ("", None)
@@ -115,6 +124,64 @@ def test_a_temperature_that_is_none_is_refused(temperature: str) -> None:
     refused(charrnn("sample", f"--temperature={temperature}", "-m", "a"), 2, "--temperature")
 
 
+@pytest.mark.parametrize(
+    ("options", "same_as"),
+    [
+        (["--top-k", 1], ["-t", 0]),
+        (["--top-p", 1e-9], ["-t", 0]),
+        (["--min-p", 1], ["-t", 0]),
+        (["--top-k", 999, "--top-p", 1, "--min-p", 0, "--only", TEXT, "--ban", ""], []),
+    ],
+)
+def test_filters_at_their_ends_are_greedy_or_do_nothing(options: list[object], same_as: list[object]) -> None:
+    line = ("sample", "-n", 50, "--seed", 1, "-q")
+    assert ok(*line, *options).out == ok(*line, *same_as).out
+
+
+def test_filters_in_between_change_what_is_written() -> None:
+    line = ("sample", "-n", 100, "--seed", 1, "-q", "-t", 2)
+    filters = ([], ["--top-k", 3], ["--top-p", 0.5], ["--min-p", 0.3], ["--ban", "eo"], ["--only", "fox es\n"])
+    texts = [ok(*line, *options).text for options in filters]
+    assert len(set(texts)) == len(texts)
+    assert set(texts[4]).isdisjoint("eo")
+    assert set(texts[5]) <= set("fox es\n")
+
+
+def test_a_sample_ends_before_the_first_of_its_stops() -> None:
+    line = ("sample", "-n", 300, "--seed", 1, "-q")
+    whole = ok(*line).text
+    early, late = whole[40:43], whole[70:72]
+    stops = ("--stop", late, "--stop", "never", "--stop", early)
+    at = min(whole.index(stop) for stop in (early, late))
+    assert ok(*line, *stops).text == whole[:at] + "\n"
+    (record,) = ok(*line, *stops, "--json").records
+    assert (record["text"], record["finish"]) == (whole[:at], "stop")
+    assert ok(*line, "--stop", "fox", "-p", "fox").text.startswith("fox")  # which is of the prompt, not written
+    several = ok(*line, "--stop", "\n", "--count", 5).text
+    assert several.count("\n") == 5
+
+
+def test_a_stop_lets_a_sample_without_a_length_end() -> None:
+    line = ("sample", "-n", -1, "--seed", 1, "-q", "--stop", "es")
+    assert ok(*line).text == ok("sample", "-n", 2000, *line[3:]).text
+    assert {record["finish"] for record in ok(*line, "--count", 3, "--json").records} == {"stop"}
+
+
+def test_a_stop_that_cannot_come_is_told() -> None:
+    line = ("sample", "-n", 20, "--seed", 1, "-m", "a")
+    told = ok(*line, "--stop", "né\n")
+    assert told.text == ok(*line).text
+    assert told.err == "--stop né: it never comes, since the model does not know U+00E9 é\n".replace("né", "né\n")
+    assert ok(*line, "--stop", "né", "-q").err == ""
+
+
+def test_a_variable_holds_one_stop_blanks_and_all() -> None:
+    line = ("sample", "-n", 300, "--seed", 1, "-q")
+    assert ok(*line, env={"CHARRNN_STOP": "es than"}).out == ok(*line, "--stop", "es than").out
+    assert ok(*line, env={"CHARRNN_STOP": "\n"}).out == ok(*line, "--stop", "\n").out
+    assert ok(*line, "--stop", "h", env={"CHARRNN_STOP": "\n"}).out == ok(*line, "--stop", "h").out
+
+
 def test_temperature_zero_is_greedy_and_needs_no_luck() -> None:
     greedy = ok("sample", "-t", 0, "--seed", 1, "-n", 50, "-q").out
     assert greedy == ok("sample", "-t", 0, "--seed", 2, "-n", 50, "-q").out
@@ -133,6 +200,15 @@ def test_temperature_zero_is_greedy_and_needs_no_luck() -> None:
         (["-n", -1, "--json"], "--length -1"),
         (["-p", "a", "--prompt-file", "a.txt"], "--prompt-file"),
         (["--unknown", "guess"], "--unknown"),
+        (["--top-k", 0], "--top-k"),
+        (["--top-p", 0], "--top-p"),
+        (["--top-p", "nan"], "--top-p"),
+        (["--min-p", 1.1], "--min-p"),
+        (["--stop", "a", "--stop", ""], "--stop"),
+        (["--only", "fé"], "U+00E9 é"),
+        (["--ban", "☃"], "U+2603 ☃"),
+        (["--only", ""], "--only"),
+        (["--only", "es", "--ban", "se"], "--ban"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: list[object], told: str) -> None:

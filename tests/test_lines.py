@@ -249,12 +249,12 @@ def test_a_text_of_lines_costs_what_each_of_them_costs_alone(recurrence: str, nu
 def test_after_a_newline_a_sample_does_not_depend_on_what_came_before(recurrence: str) -> None:
     model = network(recurrence, 2, line_end=NEWLINE)
     start, long = np.array([NEWLINE]), np.append(text_of_lines(), NEWLINE)
-    one, other = (list(islice(generate(model, prompt, sample_rng(8, 0), 1.0), 200)) for prompt in (start, long))
+    one, other = (list(islice(generate(model, prompt, sample_rng(8, 0), {}), 200)) for prompt in (start, long))
     assert one == other
     drawn = one.index(NEWLINE)  # it begins anew after a newline of its own too:
     rng = sample_rng(8, 0)
     rng.random(drawn + 1)
-    assert one[drawn + 1 :] == list(islice(generate(model, start, rng, 1.0), 200 - drawn - 1))
+    assert one[drawn + 1 :] == list(islice(generate(model, start, rng, {}), 200 - drawn - 1))
 
 
 # ---- training ----

@@ -118,7 +118,7 @@ def test_scoring_sampling_and_saving_on_the_way_change_nothing(
     disturbed = noisy(corpus, noise, {})
     for report in train(disturbed, corpus.ids):
         score_ids(disturbed.model, [corpus.ids], corpus.vocab.start_id)
-        list(islice(generate(disturbed.best_model, corpus.ids[:3], sample_rng(report.step, 0), 1.0), 5))
+        list(islice(generate(disturbed.best_model, corpus.ids[:3], sample_rng(report.step, 0), {}), 5))
         CheckpointStore(tmp_path / "m.npz").save(disturbed)
     assert to_bytes(disturbed) == finished(noisy(corpus, noise, {}), corpus)
 

@@ -39,6 +39,9 @@ class Cell(NamedTuple):
     forward: Callable[[Params, Array, LayerState, Cache], tuple[Array, LayerState]]
     # params, dh, dstate, cache, grads -> da, dstate0
     backward: Callable[[Params, Array, LayerState, Cache, Params], tuple[Array, LayerState]]
+    # params, a, v, state -> one step, to be called again and again: the same equations where nothing looks back. It is
+    # bound to its arrays: the input's part a and v = W_hh h, each (G·H, B) and written over; the state moves in place
+    step: Callable[[Params, Array, Array, LayerState], Callable[[], None]]
 
 
 def layer_shapes(cell: Cell, D: int, H: int) -> Shapes:
@@ -66,6 +69,26 @@ def layer_forward(cell: Cell, params: Params, x: Array, state: LayerState, cache
     """Run a layer over x (T, D, B) from a state; return h (T, H, B), a view into the cache, and the last state."""
     a = linear_forward(params["W_xh"], params["b_h"], x, cache["a"][: len(x)])
     return cell.forward(params, a, state, cache)
+
+
+def layer_step(
+    cell: Cell, params: Params, a: Array, v: Array, state: LayerState, zoneout: float = 0
+) -> Callable[[], None]:
+    """Return cell.step bound to its arrays, with zoneout's expectation: of each unit that share stays what it was."""
+    step = cell.step(params, a, v, state)
+    if not zoneout:
+        return step
+    kept = [np.empty_like(part) for part in state]
+
+    def run() -> None:
+        for part, before in zip(state, kept, strict=True):
+            np.multiply(zoneout, part, out=before)
+        step()
+        for part, before in zip(state, kept, strict=True):
+            part *= 1 - zoneout
+            part += before
+
+    return run
 
 
 def layer_backward(

@@ -16,6 +16,8 @@ and backwards, with dh_next as in the Elman RNN:
 Memory of a layer: (14T + 4)·H·B numbers (3T each of a, the gates, da and dv; T each of h and u; one step's scratch).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -113,4 +115,23 @@ def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads:
     return da, (dh_next,)
 
 
-gru = Cell(3, ("h",), (0, 0, 0), shapes, cache, forward, backward)
+def step(params: Params, a: Array, v: Array, state: LayerState) -> Callable[[], None]:
+    """Bind a single step of the recurrence to its arrays: a, v (3H, B), the state's h (H, B)."""
+    (h,), b_n, H = state, params["b_n"][:, None], len(params["b_n"])
+    rz, r, z, a_n, v_rz, u = a[: 2 * H], a[:H], a[H : 2 * H], a[2 * H :], v[: 2 * H], v[2 * H :]
+
+    def run() -> None:
+        np.add(rz, v_rz, out=rz)
+        squash(rz, 2 * H)
+        np.add(u, b_n, out=u)
+        np.multiply(r, u, out=u)
+        np.add(u, a_n, out=u)
+        n = np.tanh(u, out=u)
+        np.subtract(h, n, out=h)
+        np.multiply(h, z, out=h)
+        np.add(h, n, out=h)
+
+    return run
+
+
+gru = Cell(3, ("h",), (0, 0, 0), shapes, cache, forward, backward, step)

@@ -19,6 +19,8 @@ The forget gate's bias begins at 1, so that a new network remembers (Jozefowicz 
 Memory of a layer: (15T + 6)·H·B numbers (4T each for a, gates and da; T each for h, c and tanh c; one step's scratch).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -110,4 +112,21 @@ def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads:
     return da, (dh_next, dc_next)
 
 
-lstm = Cell(4, ("h", "c"), (0, 1, 0, 0), shapes, cache, forward, backward)
+def step(params: Params, a: Array, v: Array, state: LayerState) -> Callable[[], None]:
+    """Bind a single step of the recurrence to its arrays: a, v (4H, B), the state's h and c (H, B)."""
+    (h, c), H = state, params["W_hh"].shape[1]
+    i, f, o, g = (v[k * H : (k + 1) * H] for k in range(4))
+
+    def run() -> None:
+        np.add(v, a, out=v)
+        squash(v, 3 * H)
+        np.multiply(f, c, out=c)
+        np.multiply(i, g, out=g)
+        np.add(c, g, out=c)
+        tanh_c = np.tanh(c, out=g)
+        np.multiply(o, tanh_c, out=h)
+
+    return run
+
+
+lstm = Cell(4, ("h", "c"), (0, 1, 0, 0), shapes, cache, forward, backward, step)

@@ -101,9 +101,21 @@ def backward(
     return da, (dh_next,)
 
 
+def step(activation: Elementwise, params: Params, a: Array, v: Array, state: LayerState) -> Callable[[], None]:
+    """Bind a single step of the recurrence to its arrays: a, v (H, B), the state's h (H, B)."""
+    (h,) = state
+
+    def run() -> None:
+        np.add(v, a, out=v)
+        activation(v, h)
+
+    return run
+
+
 def elman(activation: Elementwise, slope: Elementwise) -> Cell:
     """Make the cell of an activation function and its derivative."""
-    return Cell(1, ("h",), (0,), shapes, cache, partial(forward, activation), partial(backward, slope))
+    passes = partial(forward, activation), partial(backward, slope), partial(step, activation)
+    return Cell(1, ("h",), (0,), shapes, cache, *passes)
 
 
 rnn_tanh = elman(tanh, tanh_slope)

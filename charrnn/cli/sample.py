@@ -1,10 +1,12 @@
 """charrnn sample: more text of the kind a model has learnt."""
 
+import os
 import secrets
 import sys
-from collections.abc import Iterator
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
 
 from charrnn.cli.options import (
     ColorOption,
@@ -22,13 +24,13 @@ from charrnn.errors import UsageError
 from charrnn.terminal import say
 
 if TYPE_CHECKING:
-    from numpy.random import Generator
-
-    from charrnn.checkpoint import Checkpoint
+    from charrnn.ops import Ids
+    from charrnn.sampling import Piece
     from charrnn.vocab import Vocab
 
 
 def sample(
+    context: typer.Context,
     model: ModelOption = None,
     length: Annotated[
         int, option("--length", "-n", metavar="N", min=-1, text="Characters to write; -1 is endless.", default=1000)
@@ -48,6 +50,23 @@ def sample(
             default=0.8,
         ),
     ] = 0.8,
+    top_k: Annotated[
+        int | None, option("--top-k", metavar="K", text="Draw from the K likeliest characters alone.")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        option("--top-p", metavar="P", text="Draw from the fewest of the likeliest that make up P together."),
+    ] = None,
+    min_p: Annotated[
+        float | None,
+        option("--min-p", metavar="P", text="Draw from what is at least P times as likely as the likeliest."),
+    ] = None,
+    only: Annotated[str | None, option("--only", metavar="CHARS", text="Write these characters alone.")] = None,
+    ban: Annotated[str | None, option("--ban", metavar="CHARS", text="Never write these characters.")] = None,
+    stop: Annotated[
+        list[str] | None,
+        option("--stop", metavar="TEXT", text="End a sample before this text; may be given several times."),
+    ] = None,
     count: Annotated[
         int, option("--count", metavar="N", min=1, text="Samples to write, each ended by a newline.", default=1)
     ] = 1,
@@ -69,42 +88,42 @@ def sample(
 
     For example: charrnn sample -n 500 -p "ROMEO:" -t 0.7
     """
+    stops = stop_texts(context, stop or [])
     if length > sys.maxsize:
         raise UsageError(f"--length {length}: too long; -1 is endless")
-    if length == -1 and (count > 1 or json):
-        raise UsageError("--length -1 never ends: give a length with --count or --json")
+    if length == -1 and (count > 1 or json) and not stops:
+        raise UsageError("--length -1 never ends: give a length or a --stop with --count or --json")
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    filters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     use_threads(threads)
     from charrnn.checkpoint import CheckpointStore
-    from charrnn.sampling import check_temperature, sample_rng
+    from charrnn.sampling import Wish, alphabet, samples
 
-    check_temperature(temperature)
+    Wish(filters=filters, stops=stops)  # what cannot be is refused before a model is looked for
     path = existing_model(model, quiet)
     checkpoint = CheckpointStore(path).load()
-    text = known(checkpoint.vocab, prompt_text(prompt, prompt_file, quiet), unknown, quiet)
+    vocab = checkpoint.vocab
+    allowed = alphabet(vocab, only, ban or "")
+    filters |= {} if allowed is None else {"allowed": allowed}
+    text = known(vocab, prompt_text(prompt, prompt_file, quiet), unknown, quiet)
+    stops = [normalized_stop(vocab, stop_text, quiet) for stop_text in stops]
+    wish = Wish(None if length == -1 else length, filters, stops, scored=json)
     if seed is None:
         seed = secrets.randbits(32)
         if not quiet:
             say(f"seed: {seed}")
-    output = Output()
-    for index in range(count):
-        ids = write(checkpoint, text, sample_rng(seed, index), length, temperature)
-        characters = (checkpoint.vocab.characters[drawn] for drawn in ids)
-        echo = "" if no_echo else text
-        if json:
-            written = "".join(characters)
-            output.record(
-                {
-                    "index": index,
-                    "seed": seed,
-                    "text": echo + written,
-                    "nats_per_char": nats_per_char(checkpoint, text, written),
-                    "finish": "length",
-                    "model": str(path),
-                }
-            )
-            continue
-        for character in chain([echo], characters, ["\n"]):
-            output.write(character)
+    pieces = samples(checkpoint.best_model, vocab, prompt_ids(vocab, text), seed, count, wish)
+    echo = "" if no_echo else text
+    if json:
+        write_records(pieces, echo, {"seed": seed}, {"model": str(path)})
+    else:
+        write_text(pieces, echo)
+
+
+def stop_texts(context: typer.Context, stops: list[str]) -> list[str]:
+    """Return the texts that end a sample; a variable holds a single one, blanks and all, which typer would part."""
+    source = context.get_parameter_source("stop")
+    return [os.environ["CHARRNN_STOP"]] if source is not None and source.name == "ENVIRONMENT" else stops
 
 
 def prompt_text(prompt: str | None, prompt_file: str | None, quiet: bool) -> str:
@@ -136,25 +155,40 @@ def known(vocab: "Vocab", text: str, unknown: str, quiet: bool) -> str:
     return "".join(c for c in text if c not in strange)
 
 
-def write(checkpoint: "Checkpoint", prompt: str, rng: "Generator", length: int, temperature: float) -> Iterator[int]:
-    """Return the ids of one sample; a length of -1 never ends."""
+def normalized_stop(vocab: "Vocab", stop: str, quiet: bool) -> str:
+    """Return a text that ends samples in the model's normal form; say so if it can never come."""
+    from charrnn.vocab import named, normalized
+
+    stop = normalized(stop, vocab.normalize)
+    strange = sorted(set(stop) - set(vocab.characters[: len(vocab.symbols)]))
+    if strange and not quiet:
+        say(f"--stop {stop}: it never comes, since the model does not know {named(strange)}")
+    return stop
+
+
+def prompt_ids(vocab: "Vocab", text: str) -> "Ids":
+    """Return the ids of a prompt after that of what stands before a text."""
     import numpy as np
 
-    from charrnn.sampling import generate
-
-    vocab = checkpoint.vocab
-    ids = np.concatenate([[vocab.start_id], vocab.encode(prompt)])
-    banned = np.array([len(vocab) - 1]) if vocab.unknown else None  # the unknown symbol stands for no character
-    endless = generate(checkpoint.best_model, ids, rng, temperature, banned)
-    return endless if length == -1 else islice(endless, length)
+    return np.concatenate([[vocab.start_id], vocab.encode(text)])
 
 
-def nats_per_char(checkpoint: "Checkpoint", prompt: str, written: str) -> float | None:
-    """Return what the characters written cost the model, on average, after the prompt."""
-    from charrnn.evaluate import score_ids
+def write_text(pieces: "Iterable[Piece]", echo: str) -> None:
+    """Write samples as they come, each after the prompt and ended by a newline."""
+    output, begins = Output(), True
+    for piece in pieces:
+        output.write(echo + piece.text if begins else piece.text)
+        begins = piece.finish is not None
+        if begins:
+            output.write("\n")
 
-    if not written:
-        return None
-    model, vocab = checkpoint.best_model, checkpoint.vocab
-    both, before = (score_ids(model, [vocab.encode(text)], vocab.start_id) for text in (prompt + written, prompt))
-    return (both.nats - before.nats) / len(written)
+
+def write_records(pieces: "Iterable[Piece]", echo: str, first: dict[str, Any], last: dict[str, Any]) -> None:
+    """Write an object a sample."""
+    output, parts = Output(), [echo]
+    for piece in pieces:
+        parts.append(piece.text)
+        if piece.finish is not None:
+            record = {"text": "".join(parts), "nats_per_char": piece.nats_per_char, "finish": piece.finish}
+            output.record({"index": piece.sample, **first, **record, **last})
+            parts = [echo]
