@@ -20,7 +20,7 @@ from charrnn.config import require
 from charrnn.evaluate import Score, score_ids
 from charrnn.model import CharRNN
 from charrnn.places import model_path
-from charrnn.sampling import generate, sample_rng
+from charrnn.sampling import alphabet, generate, sample_rng
 from charrnn.vocab import Vocab, normalized
 
 
@@ -61,9 +61,9 @@ class Model:
         5
         """
         ids = np.concatenate([[self.vocab.start_id], self.vocab.encode_known(prompt)])
-        banned = np.array([len(self.vocab) - 1]) if self.vocab.unknown else None  # it stands for no character
-        drawn = generate(self.network, ids, rng, temperature, banned)
-        return (self.vocab.characters[i] for i in drawn)
+        characters = alphabet(self.vocab)  # None if it is all symbols
+        filters = {"temperature": temperature} | ({} if characters is None else {"allowed": characters})
+        return (self.vocab.characters[i] for i in generate(self.network, ids, rng, filters))
 
     def score(self, text: str) -> Score:
         """Return what a text costs the model, as `charrnn eval` counts it.
