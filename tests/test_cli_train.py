@@ -429,3 +429,10 @@ def test_the_model_is_the_same_whatever_becomes_of_stderr(trained: Run, work: Pa
         result = ok("train", "a.txt", *NETWORK, "--steps", 40, "--force", redirect=redirect)
         assert (result.text, result.err) == ("checkpoints/a.npz\n", "")
         assert Path("checkpoints/a.npz").read_bytes() == trained.model.read_bytes()
+
+
+def test_a_classic_text_that_is_not_there_comes_with_the_command_that_fetches_it(work: Path) -> None:
+    for name in ("shakespeare.txt", "texts/tinyshakespeare.txt"):
+        refused(charrnn("train", name), 1, f"{name}: no such file", "python corpora/download.py tinyshakespeare")
+    Path("shakespeare.txt").write_text(TEXT)
+    ok("train", "shakespeare.txt", *SHORT)
