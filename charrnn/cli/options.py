@@ -36,9 +36,20 @@ def remember_color(value: Color) -> Color:
     return value
 
 
+def model_names(incomplete: str) -> list[str]:
+    """Return the models that a shell may complete a name to; of a path it completes the file itself."""
+    return sorted(path.stem for path in folder().glob("[!.]*.npz") if path.name.startswith(incomplete))
+
+
 ModelOption = Annotated[
     str | None,
-    option("--model", "-m", metavar="MODEL", text="A path (with a / or ending in .npz), or a name in checkpoints/."),
+    option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        text="A path (with a / or ending in .npz), or a name in checkpoints/.",
+        autocompletion=model_names,
+    ),
 ]
 JsonOption = Annotated[bool, option("--json", text="Write JSON, one object a line.")]
 QuietOption = Annotated[bool, option("--quiet", "-q", text="No progress and no notes on stderr.")]

@@ -20,6 +20,7 @@ from charrnn.cli.options import (
     QuietOption,
     ThreadsOption,
     duration,
+    model_names,
     option,
     use_threads,
     was_typed,
@@ -161,7 +162,13 @@ def train(
     ] = None,
     resume: Annotated[bool, option("--resume", text="Go on with the model; start it if it is not there.")] = False,
     init_from: Annotated[
-        str | None, option("--init-from", metavar="MODEL", text="Start from the best weights of another model.")
+        str | None,
+        option(
+            "--init-from",
+            metavar="MODEL",
+            text="Start from the best weights of another model.",
+            autocompletion=model_names,
+        ),
     ] = None,
     force: Annotated[bool, option("--force", text="Replace the model.")] = False,
     lines: Annotated[bool | None, option("--lines", text="Learn each line as an example of its own.")] = None,
