@@ -12,7 +12,7 @@ from charrnn.ops import Ids
 from charrnn.sampling import Piece, Wish, generate, lanes, sample_rng
 from charrnn.sampling import samples as pieces_of
 from charrnn.sampling.filters import DIVERGED, chain, nats, pick
-from charrnn.sampling.writing import ALONE, WIDTH, Sample, in_order
+from charrnn.sampling.writing import GROUPS, Sample, in_order
 from charrnn.vocab import Vocab, codes_of
 from tests.helpers.files import cell_settings
 from tests.helpers.models import V, tiny_model
@@ -68,7 +68,7 @@ def naive_sample(model: CharRNN, index: int, length: int, filters: dict[str, Any
 @pytest.mark.parametrize("burst", [1, 32])
 @every_cell
 def test_every_sample_equals_a_naive_one(cell: str, burst: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charrnn.sampling.writing.WIDTH", 3)  # so that each lane has several samples
+    monkeypatch.setattr("charrnn.sampling.writing.GROUPS", (1, 2, 3))  # so that a lane has several samples
     monkeypatch.setattr("charrnn.sampling.writing.BURST", burst)
     monkeypatch.setattr(lanes, "AHEAD", 7)
     model = tiny_model(num_layers=2, zoneout=0.1, **cell_settings(cell))
@@ -85,9 +85,9 @@ def test_every_sample_equals_a_naive_one(cell: str, burst: int, monkeypatch: pyt
 def test_a_sample_is_the_same_to_the_last_bit_whatever_the_count(cell: str) -> None:
     model = tiny_model(dtype=np.float32, hidden_size=33, ensemble=2, **cell_settings(cell))
     wish: dict[str, Any] = {"length": 70, "stops": ["abc", "dd"], "scored": True}
-    many = samples(model, ALONE + WIDTH + 20, **wish)
+    many = samples(model, sum(GROUPS) + 20, **wish)
     assert len({text for text, *_ in many}) > 20
-    for count in (1, 2, 3, ALONE + 1, WIDTH, ALONE + WIDTH + 1):
+    for count in (1, 2, 3, 1 + GROUPS[1], 2 + GROUPS[1], 40, sum(GROUPS), sum(GROUPS) + 1):
         assert samples(model, count, **wish) == many[:count]  # their costs too, which show a bit
 
 

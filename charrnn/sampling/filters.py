@@ -20,6 +20,7 @@ Logits = NDArray[np.float64]  # (B, V)
 Mask = NDArray[np.bool_]  # (V,) or (B, V)
 
 DIVERGED = -1  # drawn where the logits are not finite
+ALMOST_1 = 1 - 2**-53  # so small a share can be spared that one character is left, however small p is
 
 
 def only(logits: Logits, allowed: Mask) -> Logits:
@@ -39,33 +40,42 @@ def temperature(logits: Logits, value: float) -> Logits:
     return shifted if value == 1 else np.divide(shifted, value, out=shifted)
 
 
+def without(logits: Logits, ruled_out: Mask) -> Logits:
+    """Return logits, -inf where they are ruled out."""
+    result = logits.copy()
+    np.putmask(result, ruled_out, -np.inf)  # half as long as np.where takes with a scalar
+    return result
+
+
 def top_k(logits: Logits, k: int) -> Logits:
     """Leave the k largest, and what is as large as the last of them."""
     if k >= logits.shape[1]:
         return logits
-    least = np.partition(logits, -k, axis=1)[:, -k, None]
-    return np.where(logits < least, -np.inf, logits)
+    return without(logits, logits < np.partition(logits, -k, axis=1)[:, -k, None])
 
 
 def top_p(logits: Logits, p: float) -> Logits:
     """Leave the fewest of the likeliest that make up p together, and what is as likely as the last of them.
 
-    Holtzman et al. 2020, "The curious case of neural text degeneration".
+    The largest logit is 0. Holtzman et al. 2020, "The curious case of neural text degeneration".
     """
     if p == 1:
         return logits
-    ascending = np.sort(logits, axis=1)
-    mass = np.exp(ascending - ascending[:, -1:]).cumsum(axis=1)  # of so many of the unlikeliest
-    dispensable = mass[:, -1:] * min(1 - p, np.nextafter(1, 0))  # less than all, however small p is
-    kept = (mass > dispensable).argmax(axis=1)  # the first that is needed
-    return np.where(logits < ascending[np.arange(len(kept)), kept, None], -np.inf, logits)
+    ascending = logits.copy()
+    ascending.sort()
+    mass = np.exp(ascending)
+    np.add.accumulate(mass, 1, None, mass)  # of so many of the unlikeliest
+    kept = (mass > mass[:, -1:] * min(1 - p, ALMOST_1)).argmax(1)  # the first that cannot be spared
+    kept += np.arange(0, mass.size, mass.shape[1])  # where it stands in all rows, one after the other
+    return without(logits, logits < ascending.take(kept)[:, None])
 
 
 def min_p(logits: Logits, p: float) -> Logits:
-    """Leave what is at least p times as likely as the likeliest (Nguyen et al. 2024, arXiv:2407.01082)."""
-    if p == 0:
-        return logits
-    return np.where(logits < logits.max(axis=1, keepdims=True) + np.log(p), -np.inf, logits)
+    """Leave what is at least p times as likely as the likeliest (Nguyen et al. 2024, arXiv:2407.01082).
+
+    The largest logit is 0.
+    """
+    return logits if p == 0 else without(logits, logits < np.log(p))
 
 
 class Filter(NamedTuple):
@@ -76,7 +86,7 @@ class Filter(NamedTuple):
     needs: str
 
 
-FILTERS: dict[str, Filter] = {  # in the order in which they are applied
+FILTERS: dict[str, Filter] = {  # in the order in which they are applied; from temperature on the largest logit is 0
     "allowed": Filter(only, lambda allowed: bool(np.all(np.any(allowed, axis=-1))), "at least one character"),
     "temperature": Filter(temperature, lambda value: 0 <= value < np.inf, "0 (greedy) or more, and finite"),
     "top_k": Filter(top_k, lambda k: k >= 1, "at least 1"),

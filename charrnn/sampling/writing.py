@@ -1,9 +1,9 @@
 """Samples: texts that go on from one prompt, many at once, each with its end, handed on in their order.
 
 Sample i is the same text to the last bit, however many there are. A product's last bits depend on how many columns it
-has and on which of them a text is, so both follow from i: the first ALONE samples are written one after the other, the
-others in WIDTH lanes, sample i in lane (i - ALONE) mod WIDTH. There all lanes are computed, used or not, and a lane
-whose sample has ended goes on with the next one that is its own.
+has and on which of them a text is, so both follow from i: samples stand in GROUPS, written one after the other, and
+sample i of a group of N lanes in lane i mod N. All lanes are computed, used or not, and a lane whose sample has ended
+goes on with the next one that is its own.
 """
 
 from array import array
@@ -23,8 +23,9 @@ from charrnn.sampling.stepper import Start, read_prompt
 from charrnn.sampling.stops import Stops, check_stops
 from charrnn.vocab import Vocab
 
-ALONE = 1
-WIDTH = 64
+# The lanes of each group, which are its samples too, but for the last one's, which takes all that are left: one sample
+# shall not pay for many lanes, nor a few.
+GROUPS = (1, 16, 48)
 
 Finish = Literal["length", "stop", "regex"]
 
@@ -111,8 +112,18 @@ def samples(model: CharRNN, vocab: Vocab, prompt: Ids, seed: int, count: int, wi
     Sample i depends on the seed and on i, not on the count. Raises DivergedError if logits are not finite.
     """
     start = read_prompt(model, prompt)
-    groups = ((range(count)[:ALONE], 1), (range(count)[ALONE:], WIDTH))
-    return in_order(chain.from_iterable(written(start, vocab, seed, *group, wish) for group in groups if group[0]))
+    groups = (written(start, vocab, seed, indices, width, wish) for indices, width in grouped(count))
+    return in_order(chain.from_iterable(groups))
+
+
+def grouped(count: int) -> Iterator[tuple[range, int]]:
+    """Return the indices of each group that is needed, and its lanes."""
+    left = range(count)
+    for width in GROUPS:
+        size = len(left) if width == GROUPS[-1] else min(width, len(left))
+        if size:
+            yield left[:size], width
+        left = left[size:]
 
 
 def written(start: Start, vocab: Vocab, seed: int, indices: range, width: int, wish: Wish) -> Iterator[Piece]:
