@@ -12,7 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Never
 
 from tqdm import tqdm
 
@@ -66,7 +66,7 @@ def fetch(text: Text, path: Path) -> bool:
     return True
 
 
-def receive(text: Text, part: Path, bar: "tqdm[None]") -> str:
+def receive(text: Text, part: Path, bar: "tqdm[Never]") -> str:
     """Add to a part what the server sends; return what ended it. Raises DownloadError where trying again is no use."""
     begun = size_of(part)
     request = urllib.request.Request(text.url, headers={"Range": f"bytes={begun}-"} if begun else {})
