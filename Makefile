@@ -4,13 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 PLAIN := .venv-plain
 LOWEST := .venv-lowest
+BENCH := .venv-bench
 
-.PHONY: demo test check smoke test-lowest clean help
+.PHONY: demo test check smoke test-lowest bench clean help
 
 help:
 	@echo "make demo   train on the bundled plays for about a minute, and write a sample"
 	@echo "make test   run the tests"
 	@echo "make check  run ruff and mypy"
+	@echo "make bench  measure speed and memory beside PyTorch, half an hour"
 
 demo: $(VENV)/.runs
 	$(VENV)/bin/charrnn train --model checkpoints/demo.npz --time 60s --force
@@ -35,6 +37,10 @@ test-lowest:
 	$(LOWEST)/bin/python -m pip install --quiet -e '.[dev]' -c tests/lowest.txt
 	$(LOWEST)/bin/python -m pytest
 
+# Nothing else should be running meanwhile.
+bench: $(BENCH)/.runs
+	$(BENCH)/bin/python -m benchmarks.speed
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -46,10 +52,15 @@ $(VENV)/.develops: pyproject.toml | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet -e '.[dev]'
 	touch $@ $(VENV)/.runs
 
+$(BENCH)/.runs: pyproject.toml
+	$(PYTHON) -m venv --clear $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet -e '.[bench]'
+	touch $@
+
 $(PLAIN)/.runs: pyproject.toml corpora/plays.txt $(shell find charrnn -name '*.py')
 	$(PYTHON) -m venv --clear $(PLAIN)
 	$(PLAIN)/bin/python -m pip install --quiet .
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PLAIN) $(LOWEST) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PLAIN) $(LOWEST) $(BENCH) .mypy_cache .pytest_cache .ruff_cache

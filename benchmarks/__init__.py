@@ -1,1 +1,5 @@
-"""Measurements that README quotes: each module runs alone and prints its table."""
+"""Programs that measure, each alone: `python -m benchmarks.NAME`. They prepare numpy as the command line does."""
+
+from charrnn import threads
+
+threads.prepare()

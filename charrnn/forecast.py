@@ -10,7 +10,8 @@ from charrnn.evaluate import WINDOW
 from charrnn.model import CharRNN, parameter_shapes, size_of
 from charrnn.ops import Ids
 from charrnn.plan import seconds_per_char, seconds_per_step
-from charrnn.train import masks, out_of_patience, parts, validation_due
+from charrnn.step import masks, shares
+from charrnn.train import out_of_patience, parts, validation_due
 
 Fit = Literal["suits", "too small", "too large"]
 STEP_SECONDS, VALIDATION_SECONDS = 1.0, 0.5  # how long each is measured
@@ -72,14 +73,14 @@ def memory(checkpoint: Checkpoint) -> int:
     with held-out text, of a validation. Temporary arrays within a step or a save come and go on top of it.
     """
     config, model = checkpoint.train, checkpoint.model
-    vectors = 2 + len(checkpoint.slots)
-    training = workspace(model, config.seq_len, config.batch_size, masks(config))
+    vectors = 1 + shares(model, config) + len(checkpoint.slots)
+    training = window_bytes(model, config.seq_len, config.batch_size, masks(config))
     if not config.val_fraction:
         return vectors * model.vector.nbytes + training
-    return (vectors + 1) * model.vector.nbytes + training + workspace(model, WINDOW, 1, 0)
+    return (vectors + 1) * model.vector.nbytes + training + window_bytes(model, WINDOW, 1, 0)
 
 
-def workspace(model: CharRNN, T: int, B: int, masks: int) -> int:
+def window_bytes(model: CharRNN, T: int, B: int, masks: int) -> int:
     """Return the bytes of CharRNN.cache without allocating them: they are linear in T and in B, so two small ones tell.
 
     masks is 0, 1 or T, as in CharRNN.cache.

@@ -40,10 +40,15 @@ def squash(a: Array, sigmoids: int) -> None:
     first += 0.5
 
 
-def bernoulli(rng: np.random.Generator, p: float, out: Array) -> None:
-    """Fill out with independent numbers that are 1 with probability p and else 0."""
-    rng.random(dtype=out.dtype, out=out)
-    np.less(out, p, out=out, casting="unsafe")
+def bernoulli(rng: np.random.Generator, p: float, out: Array) -> float:
+    """Fill out with independent numbers that are 1 with probability p and else 0; return p as it was.
+
+    It is rounded to 1/65536, and at least that: sixteen random bits a number are drawn in a fifth of a float's time.
+    """
+    level = max(1, round(p * 65536))
+    words = rng.integers(0, 2**64, -(-out.size // 4), np.uint64)
+    np.less_equal(words.view(np.uint16)[: out.size].reshape(out.shape), level - 1, out=out, casting="unsafe")
+    return level / 65536
 
 
 def draw_dropout(rng: np.random.Generator, rate: float, mask: Array) -> None:
@@ -51,8 +56,7 @@ def draw_dropout(rng: np.random.Generator, rate: float, mask: Array) -> None:
 
     So nothing needs to be done at test time: inverted dropout, after Srivastava et al. 2014.
     """
-    bernoulli(rng, 1 - rate, mask)
-    mask *= 1 / (1 - rate)
+    mask *= 1 / bernoulli(rng, 1 - rate, mask)
 
 
 def dropout_forward(x: Array, mask: Array, out: Array) -> Array:

@@ -1,6 +1,6 @@
 """Optimizers: what each keeps between steps, and its update in place, on flat vectors that hold all parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from charrnn.ops import Array
 
 Slots = dict[str, Array]  # name -> a vector as long as the parameters
+BLOCK = 16384  # numbers updated at a time: parameters, gradients, slots and what is worked out stay in a core's cache
 
 
 class Optimizer(NamedTuple):
@@ -16,6 +17,18 @@ class Optimizer(NamedTuple):
     slots: tuple[str, ...]
     decay: Callable[[Array, Array, float, float], None]  # weights, their grads, weight_decay, lr
     update: Callable[[Array, Array, Slots, float, int], None]  # params, grads, slots, lr, t, which is 1 at first
+
+
+def blocks(size: int) -> Iterator[slice]:
+    """Cut a vector into blocks."""
+    return (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
+
+
+def update(optimizer: Optimizer, params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
+    """Update parameters (P,) in place, block by block: each number of a vector is updated apart from all others."""
+    for block in blocks(len(params)):
+        own = {name: slot[block] for name, slot in slots.items()}
+        optimizer.update(params[block], grads[block], own, lr, t)
 
 
 def clip_by_global_norm(grads: Array, max_norm: float) -> float:
@@ -43,8 +56,13 @@ def add_l2_gradient(weights: Array, grads: Array, weight_decay: float, lr: float
 
 
 def drop_subnormals(slot: Array) -> None:
-    """Set subnormal numbers to 0: they would slow every later product ten times and more."""
-    slot[np.abs(slot) < np.finfo(slot.dtype).tiny] = 0
+    """Set subnormal numbers to 0, in place: they would slow every later step ten times and more.
+
+    What is added and taken away again swallows them, and of larger numbers no more than they themselves are.
+    """
+    floor = slot.dtype.type(2 * np.finfo(slot.dtype).tiny / np.finfo(slot.dtype).eps)
+    slot += floor
+    slot -= floor
 
 
 def sgd_update(params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:

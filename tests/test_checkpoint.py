@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from charrnn import threads
 from charrnn.cells import CELLS
 from charrnn.checkpoint import Best, Checkpoint, CheckpointStore, Origin, environment
 from charrnn.checkpoint.format import MAX_MEMBERS, READ_ERRORS, from_file, layout, to_bytes
@@ -180,7 +181,9 @@ def test_the_best_model_is_the_last_one_until_a_validation(trained: Checkpoint) 
 
 def test_the_environment_is_what_the_last_bits_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
-    assert environment() == {"numpy": np.__version__, "machine": os.uname().machine, "threads": "3"}
+    monkeypatch.setattr(threads, "limit", 5)
+    versions = {"numpy": np.__version__, "machine": os.uname().machine}
+    assert environment() == {**versions, "threads": "5", "product_threads": "3"}
 
 
 def test_the_specification_names_every_member_and_every_key(good: bytes) -> None:

@@ -16,7 +16,8 @@ from charrnn.evaluate import score_ids
 from charrnn.model import CharRNN, initial_parameters, parameter_shapes, size_of
 from charrnn.network import scope
 from charrnn.ops import Array
-from charrnn.train import StepReport, train
+from charrnn.step import StepReport
+from charrnn.train import train
 from tests.helpers.files import cell_settings, copy_of, corpus_of, random_text, tiny_run
 from tests.helpers.models import B, T, tiny_config
 from tests.helpers.naive import check_every_gradient, problem

@@ -14,7 +14,7 @@ from charrnn.checkpoint.format import to_bytes
 from charrnn.config import CELL_NAMES, HIDDEN_SIZES, PARAMETERS_PER_CHAR, ModelConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import TextError
-from charrnn.forecast import fit_to_text, forecast, memory, still_to_do, workspace
+from charrnn.forecast import fit_to_text, forecast, memory, still_to_do, window_bytes
 from charrnn.model import parameter_shapes, size_of
 from charrnn.train import EvalReport, Report, train
 from tests.helpers.files import cell_settings, corpus_of, random_text, tiny_run
@@ -105,7 +105,7 @@ def test_a_workspace_is_as_large_as_what_a_network_allocates(
     cell: str, zoneout: float, T: int, B: int, masks: int
 ) -> None:
     model = tiny_model(num_layers=2, zoneout=zoneout, **cell_settings(cell))
-    assert workspace(model, T, B, masks) == sum(part.nbytes for part in model.cache(T, B, masks).values())
+    assert window_bytes(model, T, B, masks) == sum(part.nbytes for part in model.cache(T, B, masks).values())
 
 
 @pytest.mark.usefixtures("traced")

@@ -23,6 +23,7 @@ LEVELS = [
     {"checkpoint", "dynamic"},
     {"library"},
     {"export"},
+    {"step"},
     {"train"},
     {"plan"},
     {"forecast", "transfer"},
@@ -36,7 +37,7 @@ OWNERS = {"numpy": "all", "typer": "cli", "tqdm": "terminal", "rich": "terminal"
 
 DOORS = {"charrnn.library.Model", "charrnn.library.load", "charrnn.export.to_torch_state_dict"}  # the package's, late
 
-OPENS_FILES = {"checkpoint", "corpus"}
+OPENS_FILES = {"checkpoint", "corpus", "threads"}  # the last reads what the processor is
 OPENING_METHODS = {
     *("open", "fdopen", "read_bytes", "read_text", "write_bytes", "write_text", "TemporaryFile", "NamedTemporaryFile"),
     *("memmap", "fromfile", "tofile", "savez", "savez_compressed", "savetxt", "loadtxt", "genfromtxt"),

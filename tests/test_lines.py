@@ -21,7 +21,8 @@ from charrnn.evaluate import WINDOW, score_ids
 from charrnn.model import CharRNN
 from charrnn.ops import Ids, cross_entropy_backward
 from charrnn.sampling import generate, sample_rng
-from charrnn.train import StepReport, parts, train
+from charrnn.step import StepReport
+from charrnn.train import parts, train
 from tests.helpers.files import cell_settings, corpus_of, random_text, tiny_run
 from tests.helpers.naive import (
     Pass,

@@ -24,7 +24,8 @@ from charrnn.ops import Array
 from charrnn.optim import OPTIMIZERS, Slots
 from charrnn.sampling import generate, sample_rng
 from charrnn.schedule import lr_at
-from charrnn.train import EvalReport, Report, StepReport, train
+from charrnn.step import StepReport
+from charrnn.train import EvalReport, Report, train
 from tests.helpers.files import array_of, cell_settings, corpus_of, plain, random_text, tiny_run
 from tests.helpers.models import B, T
 
@@ -156,7 +157,7 @@ def test_masks_follow_from_seed_and_step_and_change_what_is_learnt(
     monkeypatch.setattr(Network, "draw_masks", recorded)
     one, same, other = (finished(noisy(corpus, noise, {}, seed=seed), corpus) for seed in (0, 0, 1))
     assert one == same
-    purposes = [np.random.default_rng([0, step, Stream.DROPOUT, 0]) for step in range(16)]
+    purposes = [np.random.default_rng([0, step, Stream.DROPOUT, 0, 0]) for step in range(16)]
     assert begun[:16] == [rng.bit_generator.state for rng in purposes]
     assert drawn[:16] == drawn[16:32]
     assert len({*drawn[:16], *drawn[32:]}) == 32

@@ -9,6 +9,7 @@ from charrnn.config import TrainConfig
 from charrnn.model import CharRNN
 from charrnn.ops import Array
 from charrnn.optim import Slots
+from charrnn.threads import cores
 from charrnn.vocab import Vocab
 
 
@@ -55,11 +56,11 @@ class Checkpoint:
 
 def environment() -> dict[str, str]:
     """Return what a run's last bits depend on beside its file."""
-    threads = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count())
     return {
         "numpy": np.__version__,
         "machine": os.uname().machine if hasattr(os, "uname") else os.name,
-        "threads": threads,
+        "threads": str(cores()),
+        "product_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
     }
 
 

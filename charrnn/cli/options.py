@@ -106,10 +106,10 @@ def in_units(seconds: float) -> str:
     return f"{count}{large}" + (f"{rest}{small}" if rest else "")
 
 
-def use_threads(count: int | None, networks: int = 1) -> None:
-    """Share out the cores, all or so many, before numpy is imported."""
+def use_threads(count: int | None) -> None:
+    """Use all cores or so many, one a matrix product, which must be said before numpy is imported."""
     threads.limit = count
-    threads.share_out(networks)
+    threads.prepare()
 
 
 def was_typed(context: typer.Context, name: str) -> bool:

@@ -23,7 +23,8 @@ def run(
     deadline: "Deadline | None",
 ) -> None:
     """Train, saving before the first step, on the way and at the end, so that there is always a whole model."""
-    from charrnn.train import EvalReport, StepReport, train
+    from charrnn.step import StepReport
+    from charrnn.train import EvalReport, train
 
     saved = keep(checkpoint, store, watch)
     try:

@@ -205,7 +205,7 @@ def train(
     begun = time.perf_counter()
     given = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
     budget, saves = chosen_budget(context, steps=steps, epochs=epochs, time_=time_), Clock(save_every, "--save-every")
-    use_threads(threads, ensemble or 1)
+    use_threads(threads)
     from charrnn.checkpoint import CheckpointStore
     from charrnn.plan import Deadline, fit_to_time
 

@@ -94,7 +94,7 @@ class Watch:
     def show(self, report: "Report") -> None:
         """Tell of a step or a validation."""
         from charrnn.evaluate import bits
-        from charrnn.train import StepReport
+        from charrnn.step import StepReport
 
         if isinstance(report, StepReport):
             self.chars += report.chars

@@ -1,0 +1,146 @@
+"""What else one could use, for speed.py to measure beside charrnn: PyTorch's own modules, and a plain loop.
+
+The networks of PyTorch are torch.nn.Embedding, one of nn.RNN, nn.LSTM and nn.GRU, and nn.Linear, trained by its own
+fused Adam; weights are carried over from a model, so that both can be held together number by number.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from charrnn.model import CharRNN
+from charrnn.ops import Array, Ids
+
+Step = Callable[[], object]
+LSTM_ROWS = [0, 1, 3, 2]  # PyTorch's order of gates, i f g o, in ours, i f o g
+
+
+class TorchRNN:
+    """A network of PyTorch with the weights of a model of one network."""
+
+    def __init__(self, model: CharRNN) -> None:
+        config = model.config
+        kinds = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+        self.embed = torch.nn.Embedding(config.vocab_size, config.embed_size)
+        self.layers = kinds[config.cell](config.embed_size, config.hidden_size, config.num_layers)
+        self.head = torch.nn.Linear(config.hidden_size, config.vocab_size)
+        self.modules = torch.nn.ModuleList([self.embed, self.layers, self.head])
+        names = dict(self.modules.named_parameters())
+        with torch.no_grad():
+            for name, array in torch_arrays(model.params, config.cell).items():
+                names[name].copy_(torch.from_numpy(array))
+
+    def loss(self, x: Any, y: Any, state: Any) -> tuple[Any, Any]:
+        """Read a window of ids x and y (T, B); return the mean loss in nats a character, and the state."""
+        out, state = self.layers(self.embed(x), state)
+        logits = self.head(out)
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten()), state
+
+    def gradients(self) -> dict[str, Array]:
+        """Return the gradients by PyTorch's names."""
+        return {name: parameter.grad.numpy() for name, parameter in self.modules.named_parameters()}
+
+
+def torch_arrays(params: dict[str, Array], cell: str) -> dict[str, Array]:
+    """Return parameters, or their gradients, by PyTorch's names and in its order of gates.
+
+    PyTorch has a second bias in every cell, b_hh. It is 0 here but for the GRU's b_n; as a gradient it is the first's.
+    """
+    arrays = {"0.weight": params["embed.W"], "2.weight": params["head.W_hy"], "2.bias": params["head.b_y"]}
+    for l in range(sum(name.endswith("W_hh") for name in params)):
+        own = {name: params[f"layers.{l}.{name}"] for name in ("W_xh", "W_hh", "b_h")}
+        if cell == "lstm":
+            own = {name: W.reshape(4, -1, *W.shape[1:])[LSTM_ROWS].reshape(W.shape) for name, W in own.items()}
+        b_hh = np.zeros_like(own["b_h"])
+        if cell == "gru":
+            b_hh[-len(b_hh) // 3 :] = params[f"layers.{l}.b_n"]
+        kinds = {"weight_ih": own["W_xh"], "weight_hh": own["W_hh"], "bias_ih": own["b_h"], "bias_hh": b_hh}
+        arrays |= {f"1.{kind}_l{l}": array for kind, array in kinds.items()}
+    return arrays
+
+
+def training(model: CharRNN, x: Ids, y: Ids) -> Step:
+    """Return a training step of PyTorch on the same window again and again, the state carried: what its users write."""
+    network = TorchRNN(model)
+    x, y = torch.from_numpy(x), torch.from_numpy(y)
+    optimizer = torch.optim.Adam(network.modules.parameters(), lr=1e-3, fused=True)
+    state: Any = None
+
+    def step() -> None:
+        nonlocal state
+        optimizer.zero_grad()
+        loss, state = network.loss(x, y, state)
+        state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.modules.parameters(), 1.0)
+        optimizer.step()
+
+    return step
+
+
+def sampling(model: CharRNN, B: int, temperature: float) -> Iterator[NDArray[np.int64]]:
+    """Write B samples with PyTorch, a character of each at a time, (B,)."""
+    network = TorchRNN(model)
+    drawn, state = torch.zeros((1, B), dtype=torch.int64), None
+    with torch.inference_mode():
+        while True:
+            out, state = network.layers(network.embed(drawn), state)
+            probs = torch.softmax(network.head(out[0]) / temperature, dim=-1)
+            drawn = torch.multinomial(probs, 1).T
+            yield drawn[0].numpy()
+
+
+def scoring(model: CharRNN, ids: Ids) -> Step:
+    """Return a pass of PyTorch over a text (N,) as one stream, 256 characters at a time."""
+    network = TorchRNN(model)
+    text = torch.from_numpy(ids.astype(np.int64))[:, None]
+
+    def score() -> float:
+        state, nats = None, 0.0
+        with torch.inference_mode():
+            for begin in range(0, len(text) - 1, 256):
+                x, y = text[begin : begin + 256], text[begin + 1 : begin + 257]
+                loss, state = network.loss(x[: len(y)], y, state)
+                nats += loss.item() * len(y)
+        return nats
+
+    return score
+
+
+def plain_loop(V: int, H: int, T: int) -> Step:
+    """Return a training step of the Elman RNN as textbooks write it: one stream, one step after the other, Adagrad."""
+    rng = np.random.default_rng(0)
+    shapes = {"W_xh": (H, V), "W_hh": (H, H), "W_hy": (V, H), "b_h": (H, 1), "b_y": (V, 1)}
+    params = {name: rng.standard_normal(shape) * 0.01 for name, shape in shapes.items()}
+    totals = {name: np.zeros(shape) for name, shape in shapes.items()}
+    ids = rng.integers(0, V, T + 1)
+    last = np.zeros((H, 1))
+
+    def step() -> None:
+        nonlocal last
+        hs, ps, xs = [last], [], []
+        for t in range(T):
+            xs.append(np.zeros((V, 1)))
+            xs[t][ids[t]] = 1
+            hs.append(np.tanh(params["W_xh"] @ xs[t] + params["W_hh"] @ hs[t] + params["b_h"]))
+            weights = np.exp(params["W_hy"] @ hs[-1] + params["b_y"])
+            ps.append(weights / weights.sum())
+        grads = {name: np.zeros(shape) for name, shape in shapes.items()}
+        dh_next = np.zeros((H, 1))
+        for t in reversed(range(T)):
+            dy = ps[t].copy()
+            dy[ids[t + 1]] -= 1
+            da = (1 - hs[t + 1] ** 2) * (params["W_hy"].T @ dy + dh_next)
+            parts = {"W_hy": dy @ hs[t + 1].T, "b_y": dy, "W_xh": da @ xs[t].T, "W_hh": da @ hs[t].T, "b_h": da}
+            for name, part in parts.items():
+                grads[name] += part
+            dh_next = params["W_hh"].T @ da
+        for name, grad in grads.items():
+            totals[name] += grad**2
+            params[name] -= 0.1 * np.clip(grad, -5, 5) / np.sqrt(totals[name] + 1e-8)
+        last = hs[-1]
+
+    return step
