@@ -24,6 +24,7 @@ class Stream(IntEnum):
     INIT = 0
     SAMPLE = 1
     DROPOUT = 2
+    PREVIEW = 3
 
 
 def require(holds: bool, option: str, value: object, needs: str) -> None:

@@ -1,8 +1,10 @@
 import math
+import re
 from dataclasses import asdict
 from pathlib import Path
 
 from charrnn.checkpoint import CheckpointStore
+from charrnn.forecast import memory
 from tests.conftest import Run
 from tests.helpers.command import NETWORK, TEXT, ok
 
@@ -25,6 +27,7 @@ def test_json_holds_the_run_as_training_told_it(trained: Run, model: Path) -> No
     assert record["train"] == asdict(checkpoint.train)
     events = [{k: v for k, v in e.items() if k not in ("event", "best")} for e in trained.result.events("eval")]
     assert record["history"] == events
+    assert (record["file_bytes"], record["memory_bytes"]) == (model.stat().st_size, memory(checkpoint))
 
 
 def test_a_model_that_was_never_scored_has_null_for_a_loss(work: Path) -> None:
@@ -43,7 +46,14 @@ def test_the_card_is_for_people(trained: Run, model: Path) -> None:
     assert lines[0] == "checkpoints/a.npz"
     assert "network           gru, 1 x 16, embedding 64" in lines
     assert any(line.startswith(f"corpus            a.txt, {len(TEXT):,} characters, SHA-256 ") for line in lines)
-    assert any(line.startswith("training          step 40 of 40 (40 steps)") for line in lines)
+    assert any(
+        line.startswith("training          step 40 of 40 (40 steps), windows of 10 x 64, adamw") for line in lines
+    )
+    assert f"file              {model.stat().st_size / 1e6:,.1f} MB" in lines
+    assert "vocabulary        28 symbols: .0123456789aefghnorstxßö" in lines
+    assert any(re.fullmatch(r"memory +\S+ MB of weights, \S+ MB while it learns", line) for line in lines)
+    assert any(re.fullmatch(r" +\d\.\d\d \|[ .o]*\*", line) for line in lines)
+    assert max(len(line) for line in lines if "|" in line) <= 80
     last = trained.result.events("eval")[-1]
     bits = [last[name] / math.log(2) for name in ("train_nats_per_char", "val_nats_per_char")]
     assert lines[-1].strip() == f"40: {bits[0]:.3f} / {bits[1]:.3f}"

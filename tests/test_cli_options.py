@@ -10,9 +10,10 @@ from typer.main import get_command
 
 from charrnn.checkpoint import CheckpointStore
 from charrnn.cli import app
-from charrnn.cli.options import UNITS, duration, in_units, model_path
-from charrnn.cli.watch import SaveClock
+from charrnn.cli.options import UNITS, duration, in_units
+from charrnn.cli.watch import Clock
 from charrnn.errors import UsageError
+from charrnn.places import model_path
 from tests.helpers.command import NETWORK, charrnn, ok, refused, start
 
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
@@ -63,10 +64,10 @@ def test_times_as_they_are_told(seconds: float, text: str) -> None:
 
 
 def test_saves_are_due_every_so_many_steps_or_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [step for step in range(1, 13) if SaveClock("4").due(step)] == [4, 8, 12]
+    assert [step for step in range(1, 13) if Clock("4", "--save-every").due(step)] == [4, 8, 12]
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    clock = SaveClock("2m")
+    clock = Clock("2m", "--save-every")
     due = {}
     for now[0] in (100.0, 219.0, 220.0, 300.0):
         due[now[0]] = clock.due(4)

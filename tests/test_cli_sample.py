@@ -140,7 +140,14 @@ def test_filters_at_their_ends_are_greedy_or_do_nothing(options: list[object], s
 
 def test_filters_in_between_change_what_is_written() -> None:
     line = ("sample", "-n", 100, "--seed", 1, "-q", "-t", 2)
-    filters = ([], ["--top-k", 3], ["--top-p", 0.5], ["--min-p", 0.3], ["--ban", "eo"], ["--only", "fox es\n"])
+    filters: tuple[list[object], ...] = (
+        [],
+        ["--top-k", 3],
+        ["--top-p", 0.5],
+        ["--min-p", 0.3],
+        ["--ban", "eo"],
+        ["--only", "fox es\n"],
+    )
     texts = [ok(*line, *options).text for options in filters]
     assert len(set(texts)) == len(texts)
     assert set(texts[4]).isdisjoint("eo")

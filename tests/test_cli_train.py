@@ -324,7 +324,7 @@ def test_patience_ends_a_run_early_and_says_so(work: Path) -> None:
     early = CheckpointStore(Path("checkpoints/b.npz")).load()
     assert early.best
     assert early.step == early.best.step + 6 < 200
-    told = f"done: step {early.step}, since 3 validations brought no new best (--patience); held out "
+    told = f"done=checkpoints/b.npz step={early.step} steps=200 patience=3 best_step={early.best.step} "
     assert told in first.err
     before = Path("checkpoints/b.npz").read_bytes()
     again = ok(*line)
@@ -431,3 +431,10 @@ def test_the_model_is_the_same_whatever_becomes_of_stderr(trained: Run, work: Pa
         result = ok("train", "a.txt", *NETWORK, "--steps", 40, "--force", redirect=redirect)
         assert (result.text, result.err) == ("checkpoints/a.npz\n", "")
         assert Path("checkpoints/a.npz").read_bytes() == trained.model.read_bytes()
+
+
+def test_a_classic_text_that_is_not_there_comes_with_the_command_that_fetches_it(work: Path) -> None:
+    for name in ("shakespeare.txt", "texts/tinyshakespeare.txt"):
+        refused(charrnn("train", name), 1, f"{name}: no such file", "python corpora/download.py tinyshakespeare")
+    Path("shakespeare.txt").write_text(TEXT)
+    ok("train", "shakespeare.txt", *SHORT)

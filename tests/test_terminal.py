@@ -1,17 +1,18 @@
 import io
+import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn import terminal
-from charrnn.terminal import Color, has_color, is_terminal, visible
-from tests.conftest import Run
-from tests.helpers.command import NETWORK, charrnn, ok, on_terminal
+from charrnn.terminal import Color, columns, has_color, is_terminal, notes, visible
+from charrnn.terminal.curve import BLOCKS
+from charrnn.terminal.notes import can_show
+from tests.helpers.command import ok, on_terminal, terminal
 
-TRAIN = ("train", "a.txt", *NETWORK, "--steps", 40, "--force")
 ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -94,7 +95,7 @@ def test_the_option_decides_on_colour_then_variables_then_the_stream(
         monkeypatch.delenv(name, raising=False)
     for name, value in ({"TERM": "xterm"} | env).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(terminal, "color", color)
+    monkeypatch.setattr(notes, "color", color)
     assert has_color(Stream(True)) is on_terminal
     assert [has_color(stream) for stream in (Stream(False), None)] == [in_pipe, in_pipe]
 
@@ -136,31 +137,19 @@ def test_each_stream_has_its_own_colour(model: Path) -> None:
         assert ("\x1b" in text, ESCAPE.sub("", text)) == (colored, plain)
 
 
-# ---- progress ----
+# ---- what a stream can show ----
 
 
-def test_on_a_terminal_a_bar_moves_and_validations_stand_above_it(work: Path) -> None:
-    result = on_terminal(*TRAIN, streams="stderr")
-    assert result.text == "checkpoints/a.npz\n"
-    assert len(re.findall(r"\r *\d+% .*?\d+/40 steps", ESCAPE.sub("", result.err))) > 1
-    assert re.search(r"\rstep +40  train \d\.\d{3}  held out \d\.\d{3} bits a character  best so far\n", result.err)
-    assert "40/40 steps" in result.err
-    assert "\x1b" not in on_terminal(*TRAIN, "--color", "never", streams="stderr").err
+def test_what_is_no_terminal_has_eighty_columns_and_a_terminal_its_own() -> None:
+    assert [columns(stream) for stream in (None, io.StringIO())] == [80, 80]
+    for width, told in ((200, 200), (7, 7), (0, 80)):
+        screen, number = terminal(width)
+        with open(number, "w") as stream:
+            assert columns(stream) == told
+        os.close(screen)
 
 
-@pytest.mark.parametrize("dumb", [True, False])
-def test_elsewhere_progress_is_plain_lines_of_keys_and_values(trained: Run, work: Path, dumb: bool) -> None:
-    result = on_terminal(*TRAIN, env={"TERM": "dumb"}) if dumb else charrnn(*TRAIN)
-    assert not set("\r\x1b") & set(result.err)
-    progress = [dict(pair.split("=") for pair in line.split()) for line in result.err.splitlines() if "=" in line]
-    evals = trained.result.events("eval")
-    assert [int(line["step"]) for line in progress] == [event["step"] for event in evals]
-    for line in progress:
-        assert line.keys() == {"step", "steps", "train_bits", "val_bits", "best", "chars_per_second"}
-    assert {line["best"] for line in progress} == {"true"}
-    assert f"{float(progress[-1]['val_bits']):.3f}" == f"{trained.result.records[-1]['val_bits_per_char']:.3f}"
-
-
-def test_a_bar_leaves_stdout_alone_and_quiet_leaves_none(work: Path) -> None:
-    assert on_terminal(*TRAIN, "-q").err == ""
-    assert on_terminal(*TRAIN, "--json", streams="stderr").records[-1]["event"] == "done"
+@pytest.mark.parametrize(("encoding", "blocks"), [("utf-8", True), ("latin-1", False), ("ascii", False), ("?", False)])
+def test_a_stream_shows_what_its_encoding_has(encoding: str, blocks: bool) -> None:
+    assert can_show(SimpleNamespace(encoding=encoding), BLOCKS) is blocks  # type: ignore[arg-type]
+    assert can_show(None, "plain")

@@ -1,8 +1,10 @@
 """charrnn info: what is in a model file, and how its training went."""
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from charrnn.cli.ending import advice, losses
 from charrnn.cli.options import (
     ColorOption,
     DebugOption,
@@ -12,10 +14,14 @@ from charrnn.cli.options import (
     existing_model,
 )
 from charrnn.cli.streams import Output
-from charrnn.terminal import card
+from charrnn.terminal import card, columns
 
 if TYPE_CHECKING:
     from charrnn.checkpoint import Checkpoint
+    from charrnn.vocab import Vocab
+
+LABELS = 18  # columns before the values of the card
+SYMBOLS_SHOWN = 100
 
 
 def info(
@@ -31,9 +37,10 @@ def info(
     """
     from charrnn.checkpoint import CheckpointStore
     from charrnn.evaluate import bits
+    from charrnn.forecast import memory
 
     path = existing_model(model, quiet)
-    checkpoint = CheckpointStore(path).load()
+    checkpoint, size = CheckpointStore(path).load(), path.stat().st_size
     config, best, output = checkpoint.model.config, checkpoint.best, Output()
     if json:
         output.record(
@@ -53,26 +60,55 @@ def info(
                     {"step": step, "train_nats_per_char": train_loss, "val_nats_per_char": loss}
                     for step, train_loss, loss in checkpoint.history
                 ],
+                "memory_bytes": memory(checkpoint),
+                "file_bytes": size,
             }
         )
     else:
-        output.raw(card(str(path), rows(checkpoint)))
+        output.raw(card(str(path), rows(checkpoint, size), sys.stdout))
 
 
-def rows(checkpoint: "Checkpoint") -> dict[str, str]:
-    """Return the card of a model, for people."""
+def rows(checkpoint: "Checkpoint", size: int) -> dict[str, str]:
+    """Return the card of a model, for people; its file has so many bytes."""
     from charrnn.evaluate import bits
+    from charrnn.forecast import memory
 
-    config, run, origin, best = checkpoint.model.config, checkpoint.train, checkpoint.origin, checkpoint.best
-    losses = [f"{step:,}: {bits(t):.3f} / {bits(v):.3f}" for step, t, v in checkpoint.history[-10:]]
+    config, origin, best = checkpoint.model.config, checkpoint.origin, checkpoint.best
+    weights, learning = checkpoint.model.vector.nbytes / 1e6, memory(checkpoint) / 1e6
+    plot, advised = losses(checkpoint, columns(sys.stdout) - LABELS), advice(checkpoint)
+    every = [f"{step:,}: {bits(t):.3f} / {bits(v):.3f}" for step, t, v in checkpoint.history[-10:]]
     return {
         "network": f"{config}, embedding {config.embed_size}",
         "parameters": f"{len(checkpoint.model.vector):,}",
-        "vocabulary": f"{len(checkpoint.vocab):,} symbols",
+        "memory": f"{weights:,.1f} MB of weights, {learning:,.1f} MB while it learns",
+        "vocabulary": f"{len(checkpoint.vocab):,} symbols: {alphabet(checkpoint.vocab)}",
         "corpus": f"{' '.join(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",
         **({"started from": checkpoint.init_from} if checkpoint.init_from is not None else {}),
-        "training": f"step {checkpoint.step:,} of {run.steps:,} ({run.budget}), {run.batch_size} x {run.seq_len}, "
-        f"lr {run.lr:g}, seed {run.seed}",
+        "training": training(checkpoint),
         "held out": f"{bits(best.nats):.4f} bits a character, best at step {best.step:,}" if best else "not scored",
-        "train / held out": "\n".join(losses) or "-",
+        **({"losses": plot} if plot else {}),
+        **({"advice": advised} if advised and checkpoint.step else {}),
+        "file": f"{size / 1e6:,.1f} MB",
+        "train / held out": "\n".join(every) or "-",
     }
+
+
+def training(checkpoint: "Checkpoint") -> str:
+    """Return how far a run has come, and how it was trained."""
+    run, zoneout = checkpoint.train, checkpoint.model.config.zoneout
+    rates = {"dropout": run.dropout, "variational dropout": run.variational_dropout, "zoneout": zoneout}
+    told = [
+        f"step {checkpoint.step:,} of {run.steps:,} ({run.budget})",
+        f"windows of {run.batch_size} x {run.seq_len}",
+        f"{run.optimizer}, lr {run.lr:g}, {run.schedule}",
+        *(f"{name} {rate:g}" for name, rate in rates.items() if rate),
+        f"weight decay {run.weight_decay:g}",
+        f"seed {run.seed}",
+    ]
+    return ", ".join(told)
+
+
+def alphabet(vocab: "Vocab") -> str:
+    """Return the first symbols of a vocabulary that can be seen."""
+    shown = [c for c in vocab.characters if c.isprintable() and not c.isspace()]
+    return "".join(shown[:SYMBOLS_SHOWN]) + ("…" if len(shown) > SYMBOLS_SHOWN else "")

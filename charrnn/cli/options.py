@@ -1,7 +1,6 @@
 """The options that commands share, and what their values mean: model names, durations, cores."""
 
 import math
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 from charrnn import threads
 from charrnn.cli import streams
 from charrnn.errors import CheckpointError, UsageError
+from charrnn.places import folder, model_path
 from charrnn.terminal import Color, say, use_color
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -36,9 +36,20 @@ def remember_color(value: Color) -> Color:
     return value
 
 
+def model_names(incomplete: str) -> list[str]:
+    """Return the models that a shell may complete a name to; of a path it completes the file itself."""
+    return sorted(path.stem for path in folder().glob("[!.]*.npz") if path.name.startswith(incomplete))
+
+
 ModelOption = Annotated[
     str | None,
-    option("--model", "-m", metavar="MODEL", text="A path (with a / or ending in .npz), or a name in checkpoints/."),
+    option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        text="A path (with a / or ending in .npz), or a name in checkpoints/.",
+        autocompletion=model_names,
+    ),
 ]
 JsonOption = Annotated[bool, option("--json", text="Write JSON, one object a line.")]
 QuietOption = Annotated[bool, option("--quiet", "-q", text="No progress and no notes on stderr.")]
@@ -51,19 +62,6 @@ DebugOption = Annotated[
 ThreadsOption = Annotated[
     int | None, option("--threads", metavar="N", min=1, text="Cores to use; all of them by default.")
 ]
-
-
-def folder() -> Path:
-    """Return where models go that are named without a path."""
-    return Path(os.environ.get("CHARRNN_CHECKPOINTS") or "checkpoints")
-
-
-def model_path(name: str, option: str = "--model") -> Path:
-    """Return the file of a model: a path as it is, a bare name in the folder of models."""
-    if not name:
-        raise UsageError(f"{option}: the name is empty")
-    is_path = name.endswith(".npz") or "/" in name or os.sep in name
-    return Path(name) if is_path else folder() / f"{name}.npz"
 
 
 def named_model(name: str, option: str) -> Path:

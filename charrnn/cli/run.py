@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from charrnn.cli.streams import Interrupt
-from charrnn.cli.watch import SaveClock, Watch
+from charrnn.cli.watch import Clock, Watch
 from charrnn.errors import CheckpointError, DivergedError
 from charrnn.terminal import say
 
@@ -17,7 +17,7 @@ def run(
     checkpoint: "Checkpoint",
     text: "Corpus",
     store: "CheckpointStore",
-    saves: SaveClock,
+    saves: Clock,
     watch: Watch,
     interrupt: Interrupt,
     deadline: "Deadline | None",

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from charrnn.cli.begin import fresh, resumed, started_from
 from charrnn.cli.foretell import foretell
 from charrnn.cli.options import (
     ColorOption,
@@ -19,22 +20,20 @@ from charrnn.cli.options import (
     QuietOption,
     ThreadsOption,
     duration,
-    folder,
-    model_path,
-    named_model,
+    model_names,
     option,
     use_threads,
     was_typed,
 )
 from charrnn.cli.run import run
 from charrnn.cli.streams import Interrupt, Output, die_by
-from charrnn.cli.watch import SaveClock, Watch
+from charrnn.cli.watch import Clock, Watch
 from charrnn.config import Budget, ModelConfig, TrainConfig, require
-from charrnn.errors import CheckpointError, ResumeError, UsageError
+from charrnn.errors import CheckpointError, TextError, UsageError
+from charrnn.places import folder, model_path
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint import Checkpoint, CheckpointStore
-    from charrnn.corpus import Corpus
+    from charrnn.checkpoint import CheckpointStore
 
 SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize", "lines"} - {"steps"}
 
@@ -158,9 +157,18 @@ def train(
     save_every: Annotated[
         str, option("--save-every", metavar="N|TIME", text="Steps (200) or time (30s).", default="30s")
     ] = "30s",
+    sample_every: Annotated[
+        str | None, option("--sample-every", metavar="N|TIME", text="Show what it writes by now, as often.")
+    ] = None,
     resume: Annotated[bool, option("--resume", text="Go on with the model; start it if it is not there.")] = False,
     init_from: Annotated[
-        str | None, option("--init-from", metavar="MODEL", text="Start from the best weights of another model.")
+        str | None,
+        option(
+            "--init-from",
+            metavar="MODEL",
+            text="Start from the best weights of another model.",
+            autocompletion=model_names,
+        ),
     ] = None,
     force: Annotated[bool, option("--force", text="Replace the model.")] = False,
     lines: Annotated[bool | None, option("--lines", text="Learn each line as an example of its own.")] = None,
@@ -196,13 +204,14 @@ def train(
     """
     begun = time.perf_counter()
     given = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
-    budget, saves = chosen_budget(context, steps=steps, epochs=epochs, time_=time_), SaveClock(save_every)
+    budget, saves = chosen_budget(context, steps=steps, epochs=epochs, time_=time_), Clock(save_every, "--save-every")
     use_threads(threads)
     from charrnn.checkpoint import CheckpointStore
     from charrnn.plan import Deadline, fit_to_time
 
     sources = tuple(corpus or ())
     store = CheckpointStore(model_path(model) if model is not None else folder() / f"{stem(sources)}.npz")
+    refuse_a_text_to_fetch(sources)
     refuse_the_corpus(store, sources)
     refuse_a_missing_folder(store)
     output = Output()
@@ -221,7 +230,8 @@ def train(
             fitted, per_validation = fit_to_time(checkpoint, text.ids, budget, time.perf_counter() - begun)
             checkpoint.train = replace(fitted, eval_every=eval_every or fitted.eval_every)
             deadline = Deadline(checkpoint, begun + budget.amount, per_validation)
-        watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet)
+        previews = Clock(sample_every, "--sample-every") if sample_every is not None else None
+        watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet, previews=previews)
         if dry_run:
             watch.remarks(text)
             return foretell(store.name, checkpoint, text, output, json)
@@ -263,56 +273,19 @@ def refuse_the_corpus(store: "CheckpointStore", sources: tuple[str, ...]) -> Non
         raise UsageError(f"--model {store.name}: is the corpus itself; name another file for the model")
 
 
+def refuse_a_text_to_fetch(sources: tuple[str, ...]) -> None:
+    """Raise TextError for a classic text that is not there: say how it is fetched."""
+    for source in sources:
+        if "shakespeare" in Path(source).stem.lower() and not os.path.exists(source):
+            fetched = "`python corpora/download.py tinyshakespeare` fetches tinyshakespeare.txt"
+            raise TextError(f"{source}: no such file: {fetched}")
+
+
 def refuse_a_missing_folder(store: "CheckpointStore") -> None:
     """Raise CheckpointError unless the model's folder is there, or is the folder of models, which is made."""
     place = store.path.parent
     if not place.is_dir() and place != Path(os.path.realpath(folder())):
         raise CheckpointError(f"{store.name}: no such folder: make it first, or give a bare name")
-
-
-def fresh(sources: tuple[str, ...], given: dict[str, Any], budget: Budget) -> tuple["Checkpoint", "Corpus"]:
-    """Return a run at step 0, and its text."""
-    from charrnn.corpus import BUNDLED, load_corpus
-    from charrnn.plan import configure
-    from charrnn.train import new_run
-
-    reading = {name: given[name] for name in ("encoding", "normalize", "min_count") if name in given}
-    text = load_corpus(sources or (BUNDLED,), **reading)
-    return new_run(*configure(text, given, budget), text), text
-
-
-def started_from(
-    model: str, sources: tuple[str, ...], given: dict[str, Any], budget: Budget
-) -> tuple["Checkpoint", "Corpus"]:
-    """Return a run at step 0 that begins with the best weights of a model, and its text."""
-    from charrnn.checkpoint import CheckpointStore
-    from charrnn.corpus import BUNDLED, load_corpus
-    from charrnn.transfer import run_from, without_network
-
-    store = CheckpointStore(named_model(model, "--init-from"))
-    source = store.load()
-    given, vocab = without_network(given, source), source.vocab
-    reading = {name: given[name] for name in ("encoding", "min_count") if name in given}
-    text = load_corpus(sources or (BUNDLED,), normalize=vocab.normalize, known=vocab, **reading)
-    told = f"{store.name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
-    return run_from(source, store.name, text, given, budget), replace(text, remarks=(*text.remarks, told))
-
-
-def resumed(
-    store: "CheckpointStore", sources: tuple[str, ...], given: dict[str, Any], budget: Budget
-) -> tuple["Checkpoint", "Corpus"]:
-    """Return the run that a model file holds, amended, and its text."""
-    from charrnn.corpus import load_corpus
-    from charrnn.plan import amended
-
-    checkpoint = store.load()
-    config, origin = checkpoint.train, checkpoint.origin
-    if "-" in origin.sources and not sources:
-        raise ResumeError(f"{store.name}: was trained from stdin: pipe the same text in and name it, -")
-    vocab = checkpoint.vocab
-    text = load_corpus(sources or origin.sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
-    checkpoint.train = amended(checkpoint, text, given, budget)
-    return checkpoint, text
 
 
 @contextmanager

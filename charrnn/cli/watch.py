@@ -4,6 +4,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from charrnn.cli.ending import tell_end
 from charrnn.cli.options import duration
 from charrnn.cli.streams import Output
 from charrnn.terminal import Progress, say
@@ -14,30 +15,34 @@ if TYPE_CHECKING:
     from charrnn.train import Report
 
 STEP_EVENTS = 1000  # a run, at most about: enough to plot
+PREVIEW = 200  # characters
 
 
-class SaveClock:
-    """When to save: every so many steps, or every so many seconds."""
+class Clock:
+    """When to save or to show something: every so many steps, or every so many seconds."""
 
-    def __init__(self, every: str) -> None:
+    def __init__(self, every: str, option: str) -> None:
         self.steps = int(every) if every.isascii() and every.isdigit() else 0
-        self.seconds = duration(every, "--save-every") if not self.steps else 0.0
-        self.saved = time.monotonic()
+        self.seconds = duration(every, option) if not self.steps else 0.0
+        self.begun = time.monotonic()
 
     def due(self, step: int) -> bool:
         """Tell whether it is time."""
-        return step % self.steps == 0 if self.steps else time.monotonic() - self.saved >= self.seconds
+        return step % self.steps == 0 if self.steps else time.monotonic() - self.begun >= self.seconds
 
     def restart(self) -> None:
         """Begin to count the seconds anew."""
-        self.saved = time.monotonic()
+        self.begun = time.monotonic()
 
 
 class Watch:
     """Tells a person and a program how a run goes, as far as each of them asked for it."""
 
-    def __init__(self, name: str, checkpoint: "Checkpoint", output: Output | None, talks: bool) -> None:
+    def __init__(
+        self, name: str, checkpoint: "Checkpoint", output: Output | None, talks: bool, previews: Clock | None = None
+    ) -> None:
         self.name, self.checkpoint, self.output, self.talks = name, checkpoint, output, talks
+        self.previews = previews if output or talks else None
         self.every = max(1, checkpoint.train.steps // STEP_EVENTS)
         self.progress: Progress | None = None
         self.begun, self.chars = time.perf_counter(), 0
@@ -98,6 +103,9 @@ class Watch:
             if report.step % self.every == 0:
                 rates = {"lr": report.lr, "grad_norm": report.grad_norm}
                 self.event("step", step=report.step, train_nats_per_char=report.loss, **rates)
+            if self.previews and self.previews.due(report.step):
+                self.preview()
+                self.previews.restart()
         elif report.loss is None:
             if self.progress:
                 self.progress.validating(report.chars)
@@ -106,6 +114,26 @@ class Watch:
                 self.progress.validated(report.step, bits(report.train_loss), bits(report.loss), report.best)
             losses = {"train_nats_per_char": report.train_loss, "val_nats_per_char": report.loss}
             self.event("eval", step=report.step, **losses, best=report.best)
+
+    def preview(self) -> None:
+        """Show what the network writes by now.
+
+        It draws random numbers of its own and carries a state of its own, so that the run goes on as without it.
+        """
+        from itertools import islice
+
+        import numpy as np
+
+        from charrnn.config import Stream
+        from charrnn.library import Model
+
+        checkpoint, step = self.checkpoint, self.checkpoint.step
+        rng = np.random.default_rng([checkpoint.train.seed, step, Stream.PREVIEW])
+        characters = Model(checkpoint.model, checkpoint.vocab).continuation("", rng, temperature=0.8)
+        text = "".join(islice(characters, PREVIEW))
+        if self.progress:
+            self.progress.preview(step, text)
+        self.event("sample", step=step, text=text)
 
     def saved(self) -> None:
         """Tell the program of a save; a person need not know."""
@@ -119,20 +147,13 @@ class Watch:
     def done(self) -> None:
         """Tell how it ended."""
         from charrnn.evaluate import bits
-        from charrnn.train import out_of_patience
 
-        best, step = self.checkpoint.best, self.checkpoint.step
-        seconds = time.perf_counter() - self.begun
-        told = f"done: step {step:,}"
-        if step < self.checkpoint.train.steps and out_of_patience(self.checkpoint):
-            told += f", since {self.checkpoint.train.patience} validations brought no new best (--patience)"
-        if best:
-            told += f"; held out {bits(best.nats):.3f} bits a character at step {best.step:,}, the best"
-        self.note(told)
-        self.note(f"write more of it: charrnn sample -m {self.name}")
+        best, step, seconds = self.checkpoint.best, self.checkpoint.step, time.perf_counter() - self.begun
         loss = {
             "val_nats_per_char": best.nats if best else None,
             "val_bits_per_char": bits(best.nats) if best else None,
         }
+        if self.talks:
+            tell_end(self.name, self.checkpoint, seconds, self.chars)
         speed = {"seconds": seconds, "chars_per_second": self.chars / seconds}
         self.event("done", model=self.name, step=step, **loss, **speed)

@@ -140,11 +140,11 @@ def closed_early(process: subprocess.Popen[bytes]) -> Result:
     return Result(process.wait(), b"", err.decode())
 
 
-def terminal() -> tuple[int, int]:
-    """A terminal of 80 columns that changes no byte: the end that a person looks at, and the one that is written to."""
+def terminal(columns: int = 80) -> tuple[int, int]:
+    """A terminal that changes no byte: the end that a person looks at, and the one that is written to."""
     screen, stream = pty.openpty()
     tty.setraw(stream)
-    termios.tcsetwinsize(stream, (24, 80))
+    termios.tcsetwinsize(stream, (24, columns))
     return screen, stream
 
 
@@ -157,9 +157,9 @@ def drained(reader: int) -> bytes:
     return b"".join(chunks)
 
 
-def on_terminal(*args: object, streams: str = "stdout stderr", env: Env | None = None) -> Result:
+def on_terminal(*args: object, streams: str = "stdout stderr", env: Env | None = None, columns: int = 80) -> Result:
     """Run the command with terminals for some of its streams, pipes for the others."""
-    ends = {name: terminal() if name in streams.split() else os.pipe() for name in ("stdout", "stderr")}
+    ends = {name: terminal(columns) if name in streams.split() else os.pipe() for name in ("stdout", "stderr")}
     process = subprocess.Popen(
         command(*args),
         stdin=subprocess.DEVNULL,

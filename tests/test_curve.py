@@ -1,0 +1,95 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charrnn.terminal.curve import BLOCKS, HEIGHT, LARGEST, Trace, between, curve
+
+LOSSES = st.floats(0, 100)
+HISTORY = st.lists(st.tuples(st.integers(1, 10**6), LOSSES, LOSSES), min_size=2, max_size=30, unique_by=lambda v: v[0])
+
+
+def trace_of(values: list[float]) -> Trace:
+    trace = Trace()
+    for value in values:
+        trace.add(value)
+    return trace
+
+
+# ---- the line of blocks ----
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "line"),
+    [
+        ([], 8, ""),
+        ([3.0], 8, "▁"),
+        ([2.0, 2.0], 8, "▁▁"),
+        ([8.0, 7, 6, 5, 4, 3, 2, 1], 8, "█▇▆▅▄▃▂▁"),
+        ([8.0, 8, 1, 1, 4, 4], 3, "█▁▄"),
+        ([5.0, 1, 1], 8, "█▁▁"),
+    ],
+)
+def test_a_line_of_blocks_goes_from_the_highest_to_the_lowest(values: list[float], width: int, line: str) -> None:
+    assert trace_of(values).sparkline(width) == line
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(st.integers(1, 3000), st.integers(1, 60))
+def test_a_falling_loss_is_a_falling_line_however_long_the_run(count: int, width: int) -> None:
+    trace = trace_of([count - i for i in range(count)])
+    line = trace.sparkline(width)
+    assert len(trace.means) < Trace.SIZE
+    assert [BLOCKS.index(block) for block in line] == sorted(map(BLOCKS.index, line), reverse=True)
+    assert len(line) == min(width, len(trace.means)) > 0
+
+
+def test_a_trace_keeps_means_of_equal_stretches() -> None:
+    trace = trace_of([float(i) for i in range(2 * Trace.SIZE)])
+    assert trace.stretch == 4
+    assert trace.means == [4 * i + 1.5 for i in range(Trace.SIZE // 2)]
+
+
+# ---- the plot ----
+
+
+def test_a_plot_shows_both_losses_the_best_step_and_its_scales() -> None:
+    history = [(100, 5.0, 3.0), (200, 2.5, 2.0), (300, 1.75, 1.5), (1100, 1.0, 2.25)]
+    assert curve(history, 300, 27).splitlines() == [
+        "3.00 |o",
+        "     | o.",
+        "     |                    o",
+        "     |  o.           ooooo",
+        "     |   o.     ooooo",
+        "     |    *ooooo",
+        "     |          .....",
+        "1.00 |               ......",
+        "     +---------------------",
+        "      100    step     1,100",
+    ]
+
+
+def test_a_flat_course_of_two_validations_is_one_line() -> None:
+    lines = curve([(1, 2.0, 2.0), (2, 2.0, 2.0)], 2, 30).splitlines()
+    assert [line for line in lines if "o" in line] == [f"2.00 |{'o' * 23}*"]
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(HISTORY, st.integers(1, 300))
+def test_a_plot_fits_its_room_and_marks_every_column(history: list[tuple[int, float, float]], columns: int) -> None:
+    history.sort()
+    best = min(history, key=lambda entry: entry[2])[0]
+    lines = curve(history, best, columns).splitlines()
+    margin = lines[0].index("|") + 1
+    width = len(lines[HEIGHT]) - margin
+    assert width == max(10, min(LARGEST, columns - margin)) or width == LARGEST
+    assert len(lines) == HEIGHT + 2
+    assert max(map(len, lines[: HEIGHT + 1])) <= margin + width
+    rows = [line[margin:].ljust(width) for line in lines[:HEIGHT]]
+    assert all({"o", "*"} & {row[x] for row in rows} for x in range(width))
+    assert sum(row.count("*") for row in rows) == 1
+
+
+def test_between_validations_a_loss_lies_on_straight_lines() -> None:
+    history = [(10, 4.0, 8.0), (20, 2.0, 6.0), (40, 1.0, 7.0)]
+    assert [between(history, 1, step) for step in (10, 15, 20, 30, 40, 41)] == [4.0, 3.0, 2.0, 1.5, 1.0, 1.0]
+    assert between(history, 2, 30) == 6.5
