@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -54,11 +55,15 @@ class Checkpoint:
 
 
 def environment() -> dict[str, str]:
-    """Return what a run's last bits depend on beside its file."""
+    """Return what a run's last bits depend on beside its file: numpy, its matrix library, the processor, the threads."""
+    built: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
+    blas, vectors = built["Build Dependencies"]["blas"], built["SIMD Extensions"]["found"]
+    machine = os.uname().machine if hasattr(os, "uname") else os.name
     threads = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count())
     return {
         "numpy": np.__version__,
-        "machine": os.uname().machine if hasattr(os, "uname") else os.name,
+        "blas": f"{blas['name']} {blas.get('version', '')}".strip(),
+        "machine": " ".join([machine, *vectors]),
         "threads": threads,
     }
 

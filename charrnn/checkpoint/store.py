@@ -66,12 +66,18 @@ class CheckpointStore:
             raise CheckpointError(f"{self.name}: cannot be saved there: {error.strerror or error}") from error
         with file:
             try:
-                for stale in self.path.parent.glob(f".{glob.escape(self.path.name)}.[0-9]*.tmp"):
-                    with suppress(OSError):
-                        stale.unlink()  # of a writer that was killed
+                self.clear()
                 yield
             finally:
-                lock.unlink(missing_ok=True)
+                with suppress(OSError):  # a lock file that stays is nobody's: it blocks no one
+                    lock.unlink()
+
+    def clear(self) -> None:
+        """Remove what writers that were killed have left beside the file, as far as that succeeds."""
+        with suppress(OSError):
+            for stale in self.path.parent.glob(f".{glob.escape(self.path.name)}.[0-9]*.tmp"):
+                with suppress(OSError):
+                    stale.unlink()
 
 
 def read(path: Path) -> Checkpoint:
