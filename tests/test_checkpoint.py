@@ -180,7 +180,9 @@ def test_the_best_model_is_the_last_one_until_a_validation(trained: Checkpoint) 
 
 def test_the_environment_is_what_the_last_bits_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Sandybridge")
     found = environment()
+    assert found["blas"].endswith(" Sandybridge")
     assert found.items() >= {"numpy": np.__version__, "threads": "3"}.items()
     assert found["machine"].split()[0] == os.uname().machine
     assert found.keys() == {"numpy", "blas", "machine", "threads"}

@@ -57,12 +57,13 @@ class Checkpoint:
 def environment() -> dict[str, str]:
     """Return what a run's last bits depend on beside its file: numpy, its matrix library, the processor, the threads."""
     built: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
-    blas, vectors = built["Build Dependencies"]["blas"], built["SIMD Extensions"]["found"]
+    library, vectors = built["Build Dependencies"]["blas"], built["SIMD Extensions"]["found"]
+    blas = (library["name"], library.get("version"), os.environ.get("OPENBLAS_CORETYPE"))  # the last one forces a kernel
     machine = os.uname().machine if hasattr(os, "uname") else os.name
     threads = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count())
     return {
         "numpy": np.__version__,
-        "blas": f"{blas['name']} {blas.get('version', '')}".strip(),
+        "blas": " ".join(filter(None, blas)),
         "machine": " ".join([machine, *vectors]),
         "threads": threads,
     }

@@ -1,6 +1,7 @@
 """Model files that were damaged, or made to deceive."""
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from charrnn.corpus import Corpus
 from charrnn.errors import CheckpointError
 from tests.helpers.files import corpus_of, tiny_run
 from tests.robustness.experiment import Experiment
+
+
+STRIDE = 1_000_003  # a prime, so that a few attempts are spread over the file, and all of them are every one
 
 
 class Held:
@@ -46,10 +50,11 @@ class Damage(Experiment):
         super().__init__(folder)
         self.good = smallest()
         self.count = 9 * len(self.good)
+        assert math.gcd(STRIDE, self.count) == 1
 
     def attempt(self, number: int) -> str:
         """Load a damaged model: it is refused, or it is the right one all the same."""
-        bits = 8 * len(self.good)
+        bits, number = 8 * len(self.good), number * STRIDE % self.count
         if number < bits:
             bad = bytearray(self.good)
             bad[number // 8] ^= 1 << number % 8

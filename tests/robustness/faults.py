@@ -32,14 +32,13 @@ class Faults(Experiment):
     def attempt(self, number: int) -> str:
         """Let one call go wrong; the model is the one before or the one after, and the next save succeeds."""
         call, fault = divmod(number, len(FAULTS))
-        name, *args = self.calls[call]
-        kind = list(FAULTS)[fault]
+        name, kind = self.calls[call][0], list(FAULTS)[fault]
         for file in self.folder.iterdir():
             file.unlink()
         self.store.path.write_bytes(self.old)
         told = self.in_a_process(Faulty(call, kind)) if kind == "SIGKILL" else self.told(Faulty(call, kind))
         lost = self.lost(told, left_over=name in ("unlink", "stat") or kind == "SIGKILL")
-        return f"{kind} at {name} {args}: {lost}" if lost else ""
+        return f"{kind} at call {call}, {name}: {lost}" if lost else ""
 
     def told(self, faulty: Faulty) -> str:
         """Save with the fault; return what the program says of it."""

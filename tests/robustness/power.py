@@ -40,7 +40,6 @@ class Disk(Calls):
     def __init__(self, files: Files) -> None:
         super().__init__()
         self.folders: list[Names] = [{name: Inode(data, data) for name, data in files.items()}]  # since its last sync
-        self.after: list[set[bytes | None]] = []  # at each change: what a model may be
 
     def meet(self, do: Do, name: str, *args: Any) -> Any:
         """Make the call, and note what it changes."""
@@ -124,7 +123,7 @@ class PowerCuts(Experiment):
             CheckpointStore(path).save(new)
         for moment, states in enumerate(disk.moments):
             done = moment == len(disk.moments) - 1
-            when = "when the save is done" if done else f"at call {moment}, {disk.made[moment : moment + 1]}"
+            when = "when the save is done" if done else f"before call {moment}"
             for state in states:
                 yield when, state, {to_bytes(new)} if done else {old, to_bytes(new)}
 
