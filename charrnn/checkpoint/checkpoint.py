@@ -55,10 +55,14 @@ class Checkpoint:
 
 
 def environment() -> dict[str, str]:
-    """Return what a run's last bits depend on beside its file: numpy, its matrix library, the processor, the threads."""
+    """Return what a run's last bits depend on beside its file: numpy, its matrix library, processor and threads."""
     built: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
     library, vectors = built["Build Dependencies"]["blas"], built["SIMD Extensions"]["found"]
-    blas = (library["name"], library.get("version"), os.environ.get("OPENBLAS_CORETYPE"))  # the last one forces a kernel
+    blas = (
+        library["name"],
+        library.get("version"),
+        os.environ.get("OPENBLAS_CORETYPE"),
+    )  # the last one forces a kernel
     machine = os.uname().machine if hasattr(os, "uname") else os.name
     threads = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count())
     return {

@@ -52,7 +52,12 @@ class CheckpointStore:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only writer while the context lasts; raises LockedError, naming the other process, if one is there."""
+        """Be the only writer while the context lasts; raises LockedError, naming the other process, if one is there.
+
+        What is there already must be a file: a device or a folder is refused by a CheckpointError, and never replaced.
+        """
+        if self.exists() and not os.path.isfile(self.path):
+            raise CheckpointError(f"{self.name}: is there, and is not a file: name another one")
         lock, other = self.path.with_name(f"{self.path.name}.lock"), "?"
         try:
             file = take_lock(lock)

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from charrnn import __version__
-from tests.robustness.experiment import Experiment, Unavailable
+from tests.robustness.experiment import Experiment, UnavailableError
 from tests.robustness.rows import ROWS
 from tests.robustness.sabotage import SABOTAGE
 
@@ -42,7 +42,8 @@ def parts(experiment: Experiment, first: int, end: int, until: float, enough: fl
     """Make attempts from the first to the end, until a time, or until enough is lost; yield what came of each part."""
     losses = 0
     while first < end and losses < enough and time.monotonic() < until:
-        begun, lost, done = time.monotonic(), [], 0
+        lost: list[str] = []
+        begun, done = time.monotonic(), 0
         while first + done < end and losses + len(lost) < enough and time.monotonic() < min(begun + PART, until):
             if loss := experiment.attempt(first + done):
                 lost.append(f"{first + done}: {loss}")
@@ -60,7 +61,7 @@ def logged(log: Path, name: str) -> list[dict[str, Any]]:
 
 
 def work(name: str, log: Path, count: int | None, until: float, without: str) -> None:
-    """Make the attempts of a row that the log does not have yet, in a folder of their own; or until one shows a loss."""
+    """Make the attempts of a row that the log does not have; without a protection, until one shows a loss."""
     row, first = ROWS[name], sum(part["count"] for part in logged(log, name))
     with tempfile.TemporaryDirectory() as folder:
         here = os.getcwd()
@@ -103,7 +104,9 @@ def table(log: Path) -> str:
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.robustness", description="Try to make charrnn lose something.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.robustness", description="Try to make charrnn lose something."
+    )
     parser.add_argument("--rows", default=",".join(ROWS), metavar="NAME,NAME", help=f"of {', '.join(ROWS)}; all")
     parser.add_argument("--short", action="store_true", help="make only as many attempts as `make test` does")
     parser.add_argument("--without", default="", choices=["", *SABOTAGE], help="take a protection out first")
@@ -130,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in given.rows if not given.table else ():
         try:
             work(name, log, ROWS[name].short if given.short else ROWS[name].long, until, given.without)
-        except Unavailable as reason:
+        except UnavailableError as reason:
             print(f"{name}: not here: {reason}", file=sys.stderr)
     print(table(log), end="")
     return int(any(part["losses"] for name in given.rows for part in logged(log, name)))

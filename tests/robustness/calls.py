@@ -15,7 +15,7 @@ from typing import Any
 from unittest import mock
 
 WATCHED = ("open", "close", "fsync", "replace", "chmod", "unlink", "stat")  # of os
-Buffers = {"r": io.BufferedReader, "x": io.BufferedWriter, "w": io.BufferedWriter, "a+": io.BufferedRandom}
+BUFFERS = {"r": io.BufferedReader, "x": io.BufferedWriter, "w": io.BufferedWriter, "a+": io.BufferedRandom}
 Do = Callable[[], Any]
 
 
@@ -95,8 +95,8 @@ def interposed(calls: Calls) -> Iterator[None]:
 
     def wrapped(path: Path, mode: str, buffering: int = -1, *args: Any, **options: Any) -> Any:
         plain = mode.replace("b", "")
-        file = Buffers[plain](File(path, plain))  # type: ignore[arg-type]
-        return file if "b" in mode else io.TextIOWrapper(file, *args, **options)  # type: ignore[type-var]
+        file = BUFFERS[plain](File(path, plain))
+        return file if "b" in mode else io.TextIOWrapper(file, *args, **options)
 
     def met(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **options: calls.meet(lambda: real(*args, **options), name, *args)

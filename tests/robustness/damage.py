@@ -3,7 +3,7 @@
 import io
 import math
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from charrnn.checkpoint import CheckpointStore
 from charrnn.checkpoint.format import to_bytes
@@ -11,7 +11,6 @@ from charrnn.corpus import Corpus
 from charrnn.errors import CheckpointError
 from tests.helpers.files import corpus_of, tiny_run
 from tests.robustness.experiment import Experiment
-
 
 STRIDE = 1_000_003  # a prime, so that a few attempts are spread over the file, and all of them are every one
 
@@ -30,7 +29,7 @@ class Held:
 def loaded(data: bytes) -> bytes | None:
     """Load a model as every command does; return the bytes that it would be saved as, None if it is refused."""
     store = CheckpointStore(Path("held.npz"))
-    store.path: Any = Held(data)
+    store.path = cast(Path, Held(data))
     try:
         return to_bytes(store.load())
     except CheckpointError:
@@ -45,6 +44,8 @@ def smallest(corpus: Corpus | None = None) -> bytes:
 
 class Damage(Experiment):
     """Every bit of a model is flipped, then it is cut off at every length."""
+
+    count: int
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

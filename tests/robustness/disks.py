@@ -8,7 +8,7 @@ from pathlib import Path
 
 from charrnn.checkpoint import CheckpointStore
 from tests.helpers.command import ENVIRONMENT
-from tests.robustness.experiment import OPTIONS, TEXT, Experiment, Unavailable, ended, forked
+from tests.robustness.experiment import OPTIONS, TEXT, Experiment, UnavailableError, ended, forked
 
 PAGE = 4096  # bytes that such a file system gives out at a time
 ON_IT = 'mount -t tmpfs -o "size=$1" tmpfs "$2" && cd "$2" && shift 2 && exec "$@"'
@@ -37,7 +37,7 @@ class FullDisks(Experiment):
         (folder / "a.txt").write_text(TEXT)
         (folder / "disk").mkdir()
         if self.on_a_disk(PAGE, "true").returncode:
-            raise Unavailable("no file system can be mounted")
+            raise UnavailableError("no file system can be mounted")
 
     def on_a_disk(self, size: int, *command: str) -> "subprocess.CompletedProcess[str]":
         """Run a command on a new file system of that size, which nobody else sees."""
@@ -50,7 +50,9 @@ class FullDisks(Experiment):
         try:
             runs = [json.loads(line) for line in done.stdout.splitlines()]
             steps = [step if step is not None else -1 for _, _, step, _ in runs]
-            fine = [(code, step) in ((0, end), (1, step)) for (code, _, step, _), end in zip(runs, (2, 20), strict=True)]
+            fine = [
+                (code, step) in ((0, end), (1, step)) for (code, _, step, _), end in zip(runs, (2, 20), strict=True)
+            ]
         except ValueError:
             return f"{done.stdout} {done.stderr}"
         told = all((code == 1) == ("charrnn: " in said) and "Traceback" not in said for code, said, _, _ in runs)

@@ -13,11 +13,12 @@ from charrnn.corpus import Corpus
 from charrnn.train import train
 from tests.helpers.files import copy_of, corpus_of, random_text, tiny_run
 
-OPTIONS = "--hidden-size 8 --num-layers 1 --embed-size 8 --batch-size 4 --seq-len 16 --dropout 0.1 --eval-every 7".split()
+NETWORK = ("--hidden-size", 8, "--num-layers", 1, "--embed-size", 8, "--dropout", 0.1)
+OPTIONS = (*NETWORK, "--batch-size", 4, "--seq-len", 16, "--eval-every", 7)
 TEXT = "".join(f"{n % 7} größere fox{'es' * (n % 3)} than {n % 11} hens.\n" for n in range(60))
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """An experiment needs what this machine does not have, or does not permit."""
 
 
@@ -54,10 +55,10 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def forked(folder: Path, *args: object, stdout: Path | None = None) -> int:
+def forked(folder: Path, *args: object) -> int:
     """Run a command in a folder, in a process of its own that has imported everything; return the process.
 
-    What it says goes to `stderr` there, and what it writes to the file that is named, or nowhere.
+    What it says goes to `stderr` there, and what it writes nowhere.
     """
     child = fork()
     if child:
@@ -65,7 +66,7 @@ def forked(folder: Path, *args: object, stdout: Path | None = None) -> int:
     code = 70
     try:
         os.chdir(folder)
-        for stream, path in {0: Path(os.devnull), 1: stdout or Path(os.devnull), 2: folder / "stderr"}.items():
+        for stream, path in enumerate((os.devnull, os.devnull, str(folder / "stderr"))):
             os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), stream)
         sys.argv = ["charrnn", *map(str, args)]
         main()

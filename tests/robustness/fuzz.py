@@ -27,7 +27,10 @@ ODD_VALUES: list[Any] = [
 ODD_HEADERS = (
     *("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", "(" * 5000, "{" * 9000, "[1]*10**9", "9**9**9"),
     *(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({n},)}}" for n in (-1, 2**31, 2**62, 2**64, "True", "1e9")),
-    *(f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (2,)}}" for kind in ("<U9", "V8", "<M8[s]", "2f4", "f4,O")),
+    *(
+        f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (2,)}}"
+        for kind in ("<U9", "V8", "<M8[s]", "2f4", "f4,O")
+    ),
     "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "1," * 3000 + ")}",
 )
 
@@ -53,7 +56,9 @@ def assembled(parts: dict[str, bytes]) -> bytes:
     offset = 0
     for name, content in parts.items():
         encoded = name.encode("utf-8", "surrogatepass")
-        fields = struct.pack("<HHHHHIIIHH", 20, 0, 0, 0, 33, zlib.crc32(content), len(content), len(content), len(encoded), 0)
+        fields = struct.pack(
+            "<HHHHHIIIHH", 20, 0, 0, 0, 33, zlib.crc32(content), len(content), len(content), len(encoded), 0
+        )
         local.append(b"PK\3\4" + fields + encoded + content)
         central.append(b"PK\1\2\x14\3" + fields + struct.pack("<HHHII", 0, 0, 0, 0, offset) + encoded)
         offset += len(local[-1])

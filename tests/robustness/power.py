@@ -7,7 +7,7 @@ state that they may leave is made and looked at.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,12 @@ class Disk(Calls):
         """Make the call, and note what it changes."""
         result = do()
         names = dict(self.folders[-1])
-        changes = {"opened": self.opened, "write": self.written, "replace": self.replaced, "unlink": self.removed}
+        changes: dict[str, Callable[..., None]] = {
+            "opened": self.opened,
+            "write": self.written,
+            "replace": self.replaced,
+            "unlink": self.removed,
+        }
         if name == "fsync":
             self.synced(names, os.readlink(f"/proc/self/fd/{args[0]}"))
         elif name in changes:

@@ -25,7 +25,9 @@ def any_run(draw: np.random.Generator) -> tuple[Corpus, Checkpoint]:
     def one_of(choices: Any) -> Any:
         return list(choices)[draw.integers(len(choices))]
 
-    corpus = corpus_of(random_text(int(draw.integers(200, 400)), seed=int(draw.integers(1 << 30))) + "é", one_of([1, 2]))
+    corpus = corpus_of(
+        random_text(int(draw.integers(200, 400)), seed=int(draw.integers(1 << 30))) + "é", one_of([1, 2])
+    )
     network = cell_settings(one_of(CELLS)) | {
         "num_layers": one_of([1, 2]),
         "ensemble": one_of([1, 2]),

@@ -34,7 +34,9 @@ ROWS = {
     "system": Row("every system call of a save: the same but for the bit, by strace", "lost", SystemCalls, 0, None),
     "disks": Row("a disk that is full: of 1 page, of 2, …", "lost, or a wrong end", FullDisks, 0, None),
     "power": Row("every state of a disk after a power cut in a save", "lost", PowerCuts, None, None),
-    "trainers": Row("a second trainer; a third one after the first is killed", "let in, or locked out", Trainers, 2, 100),
+    "trainers": Row(
+        "a second trainer; a third one after the first is killed", "let in, or locked out", Trainers, 2, 100
+    ),
     "resumes": Row("runs of every kind, stopped twice, compared byte for byte", "different", Resumes, 25, 1000),
     "damage": Row(
         "every bit of a model flipped, and every truncation", "accepted wrongly, or another error", Damage, 1500, None
@@ -42,7 +44,11 @@ ROWS = {
     "loads": Row("fuzzed models loaded", "another error, over 300 MB, or over 1 s", Loads, 2500, 1_000_000),
     "commands": Row("fuzzed command lines and texts", "tracebacks, or a wrong end", Commands, 60, 10_000),
     "night": Row(
-        "twenty short epochs more, with validations and saves", "grown by 1 MB, or a file or descriptor left", Night, 6, 200
+        "twenty short epochs more, with validations and saves",
+        "grown by 1 MB, or a file or descriptor left",
+        Night,
+        6,
+        200,
     ),
     "sampling": Row("100,000 characters more of endless sampling", "grown by 1 MB", Sampling, 0, None),
 }

@@ -1,5 +1,6 @@
 """The program with one of its protections taken out, so that the experiments can be shown to find what that loses."""
 
+import fcntl
 import os
 import zipfile
 from collections.abc import Callable
@@ -13,14 +14,20 @@ from charrnn.checkpoint import format as bytes_of_a_file
 from charrnn.checkpoint import store
 
 
+def replace(owner: object, **replaced: object) -> None:
+    """Put something else in the place of attributes of a module or a class."""
+    for name, value in replaced.items():
+        setattr(owner, name, value)
+
+
 def no_fsync() -> None:
     """What is written waits in memory."""
-    store.os = Proxy(os, fsync=lambda file: None if not is_folder(file) else os.fsync(file))  # type: ignore[attr-defined]
+    replace(store, os=Proxy(os, fsync=lambda file: os.fsync(file) if is_folder(file) else None))
 
 
 def no_folder_fsync() -> None:
     """New names wait in memory."""
-    store.os = Proxy(os, fsync=lambda file: None if is_folder(file) else os.fsync(file))  # type: ignore[attr-defined]
+    replace(store, os=Proxy(os, fsync=lambda file: None if is_folder(file) else os.fsync(file)))
 
 
 def is_folder(file: int) -> bool:
@@ -38,18 +45,18 @@ def no_rename() -> None:
                 file.flush()
                 os.fsync(file.fileno())
 
-    store.replace_file = overwrite
+    replace(store, replace_file=overwrite)
 
 
 def no_verification() -> None:
     """What was written is not read back."""
     real = store.replace_file
-    store.replace_file = lambda path, data, verify: real(path, data, lambda _: None)
+    replace(store, replace_file=lambda path, data, verify: real(path, data, lambda _: None))
 
 
 def no_lock() -> None:
     """Nobody is kept away."""
-    store.fcntl = Proxy(store.fcntl, flock=lambda *_: None)
+    replace(store, fcntl=Proxy(fcntl, flock=lambda *_: None))
 
 
 def pickle_allowed() -> None:
@@ -59,25 +66,25 @@ def pickle_allowed() -> None:
         with archive.open(f"{name}.npy") as member:
             return np.lib.format.read_array(member, allow_pickle=True)
 
-    bytes_of_a_file.read_array = read_array
+    replace(bytes_of_a_file, read_array=read_array)
 
 
 def no_checksums() -> None:
     """Neither the archive's sums nor our digests are compared."""
-    zipfile.ZipExtFile._update_crc = lambda self, data: None  # type: ignore[attr-defined]
+    replace(zipfile.ZipExtFile, _update_crc=lambda self, data: None)
     real = bytes_of_a_file.check
-    bytes_of_a_file.check = lambda holds, problem: real(holds or problem.endswith("is damaged"), problem)
+    replace(bytes_of_a_file, check=lambda holds, problem: real(holds or problem.endswith("is damaged"), problem))
 
 
 def one_stream() -> None:
     """All random numbers are drawn from one stream, as it comes."""
     shared = np.random.default_rng(0)
-    train.np = Proxy(np, random=Proxy(np.random, default_rng=lambda *_: shared))  # type: ignore[attr-defined]
+    replace(train, np=Proxy(np, random=Proxy(np.random, default_rng=lambda *_: shared)))
 
 
 def no_bound_on_errors() -> None:
     """What zipfile and numpy raise goes through as it is."""
-    store.READ_ERRORS = (ValueError,)
+    replace(store, READ_ERRORS=(ValueError,))
 
 
 class Proxy:

@@ -12,7 +12,7 @@ from pathlib import Path
 from charrnn.checkpoint import CheckpointStore
 from charrnn.checkpoint.format import to_bytes
 from charrnn.errors import CheckpointError
-from tests.robustness.experiment import Experiment, Unavailable, a_run, ended, fork, leave
+from tests.robustness.experiment import Experiment, UnavailableError, a_run, ended, fork, leave
 
 FAULTS = ("error=ENOSPC", "error=EIO", "error=EACCES", "signal=SIGKILL")
 KINDS = "desc,file"  # the classes of system calls that strace is to look at
@@ -27,7 +27,7 @@ class SystemCalls(Experiment):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         if not shutil.which("strace"):
-            raise Unavailable("strace is not installed")
+            raise UnavailableError("strace is not installed")
         self.store, (_, old, self.model) = CheckpointStore(folder / "models" / "m.npz"), a_run()
         self.store.path.parent.mkdir()
         self.old, self.new = to_bytes(old), to_bytes(self.model)
@@ -35,7 +35,7 @@ class SystemCalls(Experiment):
         self.prepare()
         self.save()  # what is imported late is imported
         if self.traced("-y") != "saved":
-            raise Unavailable("strace may not trace")
+            raise UnavailableError("strace may not trace")
         self.lines = self.trace.read_text("utf-8", "replace").splitlines()
         names = [name[0] for line in self.lines if (name := re.match(r"\w+", line)) and name[0] not in MEMORY]
         self.calls = [(name, names[: at + 1].count(name)) for at, name in enumerate(names)]

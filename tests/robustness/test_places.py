@@ -26,7 +26,7 @@ jumps = itertools.cycle([0, 4e9, 1e6, 2e9, 1])
 time.time = lambda: next(jumps)
 time.time_ns = lambda: int(1e9 * next(jumps))
 """
-FOREIGN = "fcntl resource termios pwd grp pty tty syslog posixpath_is_not_hidden".split()[:-1]
+FOREIGN = ["fcntl", "resource", "termios", "pwd", "grp", "pty", "tty", "syslog"]
 ELSEWHERE = f"""
 import os, sys
 for name in {FOREIGN}:
