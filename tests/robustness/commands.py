@@ -14,7 +14,8 @@ from charrnn.cli import app
 from tests.helpers.command import charrnn
 from tests.robustness.experiment import OPTIONS, TEXT, Experiment, ended, forked
 
-LIMIT, SECONDS, ALONE = 4 << 30, 20, 50  # bytes of memory, seconds, and every how many goes through a new interpreter
+LIMITS = {resource.RLIMIT_AS: 4 << 30, resource.RLIMIT_NOFILE: 64}  # bytes, descriptors
+SECONDS, ALONE = 20, 50  # at most; every how many goes through a new interpreter
 VALUES = (
     *(
         "0",
@@ -126,12 +127,12 @@ class Commands(Experiment):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         os.chdir(folder)
-        self.codes = [0, 0, 0]
         (folder / "a.txt").write_text(TEXT)
         assert ended(forked(folder, "train", "a.txt", *OPTIONS, "--steps", 2, "-q")) == 0
         self.model = (folder / "checkpoints" / "a.npz").read_bytes()
-        resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        self.before = {what: resource.getrlimit(what) for what in LIMITS}
+        for what, limit in LIMITS.items():
+            resource.setrlimit(what, (limit, self.before[what][1]))
 
     def attempt(self, number: int) -> str:
         """Run a command line; return what it did that it should not have."""
@@ -147,6 +148,11 @@ class Commands(Experiment):
         if len(failed) != (code > 0) and not (code == 2 and "Usage:" in err):
             return words
         return words if re.search(r"\x1b|\u202e", err) else ""
+
+    def close(self) -> None:
+        """Lift the limits."""
+        for what, limits in self.before.items():
+            resource.setrlimit(what, limits)
 
     def run(self, line: list[str], alone: bool) -> tuple[int, str]:
         """Run a line in a fork, or now and then in an interpreter of its own; return its exit code and stderr."""

@@ -171,7 +171,6 @@ class Loads(Experiment):
         super().__init__(folder)
         self.mutator = Mutator(smallest())
         assert loaded(self.mutator.good) is not None  # so what is refused is so for its change
-        self.figures = {"seconds of the longest load": 0.0, "megabytes of the process": 0.0, "accepted, and sound": 0.0}
 
     def attempt(self, number: int) -> str:
         """Load a file; return what went wrong besides its being refused."""

@@ -8,6 +8,7 @@ from tests.robustness.disks import FullDisks
 from tests.robustness.experiment import Experiment
 from tests.robustness.faults import Faults
 from tests.robustness.fuzz import Loads
+from tests.robustness.guided import Guided
 from tests.robustness.kills import Kills, Signals
 from tests.robustness.night import Night, Sampling, Trainers
 from tests.robustness.power import PowerCuts
@@ -42,6 +43,9 @@ ROWS = {
         "every bit of a model flipped, and every truncation", "accepted wrongly, or another error", Damage, 1500, None
     ),
     "loads": Row("fuzzed models loaded", "another error, over 300 MB, or over 1 s", Loads, 2500, 1_000_000),
+    "guided": Row(
+        "20,000 inputs more that coverage has led to", "another error, over 300 MB, or over 2 s", Guided, 0, 50
+    ),
     "commands": Row("fuzzed command lines and texts", "tracebacks, or a wrong end", Commands, 60, 10_000),
     "night": Row(
         "twenty short epochs more, with validations and saves",

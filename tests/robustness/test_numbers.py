@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from charrnn.train import train
 from tests.helpers.command import NETWORK, charrnn, ok
 from tests.helpers.files import array_of, corpus_of, random_text, tiny_run, with_array
 from tests.helpers.models import tiny_model
+from tests.robustness.experiment import gone_on
+from tests.robustness.resumes import any_run
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -76,3 +79,19 @@ def test_a_run_that_diverges_tells_at_which_step_and_its_file_is_sound(work: Pat
     assert error.endswith(f"keeps the model of step {saved.step}")
     assert np.isfinite(saved.model.vector).all()
     ok("eval", "a.txt", "-q")
+
+
+@pytest.mark.parametrize("held", [np.nan, 1e30])
+def test_nothing_depends_on_what_memory_held_before(held: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def results() -> list[bytes]:
+        return [gone_on(run, corpus) for corpus, run in (any_run(np.random.default_rng([n, 7])) for n in range(12))]
+
+    def filled(array: Any) -> Any:
+        if array.dtype.kind == "f":
+            array.fill(held)
+        return array
+
+    before, empty, empty_like = results(), np.empty, np.empty_like
+    monkeypatch.setattr(np, "empty", lambda *args, **options: filled(empty(*args, **options)))
+    monkeypatch.setattr(np, "empty_like", lambda *args, **options: filled(empty_like(*args, **options)))
+    assert results() == before
