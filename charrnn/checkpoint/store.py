@@ -69,13 +69,14 @@ class CheckpointStore:
             ) from error
         except OSError as error:
             raise CheckpointError(f"{self.name}: cannot be saved there: {error.strerror or error}") from error
-        with file:
-            try:
-                self.clear()
-                yield
-            finally:
-                with suppress(OSError):  # a lock file that stays is nobody's: it blocks no one
-                    lock.unlink()
+        try:
+            self.clear()
+            yield
+        finally:  # a lock file that stays is nobody's: it blocks no one
+            with suppress(OSError):
+                lock.unlink()
+            with suppress(OSError):
+                file.close()
 
     def clear(self) -> None:
         """Remove what writers that were killed have left beside the file, as far as that succeeds."""

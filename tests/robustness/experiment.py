@@ -1,6 +1,7 @@
 """What an experiment is, and the runs that several of them start from."""
 
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -14,6 +15,7 @@ from charrnn.train import train
 from tests.helpers.files import copy_of, corpus_of, random_text, tiny_run
 
 NETWORK = ("--hidden-size", 8, "--num-layers", 1, "--embed-size", 8, "--dropout", 0.1)
+STOPS = {signal.SIGINT, signal.SIGTERM}
 OPTIONS = (*NETWORK, "--batch-size", 4, "--seq-len", 16, "--eval-every", 7)
 TEXT = "".join(f"{n % 7} größere fox{'es' * (n % 3)} than {n % 11} hens.\n" for n in range(60))
 
@@ -47,7 +49,12 @@ def fork() -> int:
     """Fork; the child has the default streams of nobody: what it says is lost unless it is sent elsewhere."""
     sys.stdout.flush()
     sys.stderr.flush()
-    return os.fork()
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # the child is to meet none before it is ready
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    return child
 
 
 def leave(code: int) -> NoReturn:
