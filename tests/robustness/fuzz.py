@@ -128,7 +128,7 @@ class Mutator:
 
 def changed_key(node: dict[str, Any], key: str, draw: np.random.Generator) -> None:
     """Give a key another value, or remove it, or add one more."""
-    value = ODD_VALUES[draw.integers(len(ODD_VALUES))]
+    value = copy.deepcopy(ODD_VALUES[draw.integers(len(ODD_VALUES))])
     match draw.integers(6):
         case 0:
             if len(node) > 1:

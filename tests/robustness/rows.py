@@ -27,8 +27,8 @@ class Row(NamedTuple):
 
 
 ROWS = {
-    "kills": Row("`kill -9` at random moments of training", "lost, not resumable, or different", Kills, 8, 1000),
-    "signals": Row("Ctrl-C or SIGTERM at random moments of training", "lost, or a wrong end", Signals, 9, 1000),
+    "kills": Row("`kill -9` at random moments of training", "lost, not resumable, or different", Kills, 5, 1000),
+    "signals": Row("Ctrl-C or SIGTERM at random moments of training", "lost, or a wrong end", Signals, 6, 1000),
     "faults": Row(
         "every file operation of a save: ENOSPC, EIO, EACCES, SIGKILL, a flipped bit", "lost", Faults, None, None
     ),
@@ -38,20 +38,20 @@ ROWS = {
     "trainers": Row(
         "a second trainer; a third one after the first is killed", "let in, or locked out", Trainers, 2, 100
     ),
-    "resumes": Row("runs of every kind, stopped twice, compared byte for byte", "different", Resumes, 25, 1000),
+    "resumes": Row("runs of every kind, stopped twice, compared byte for byte", "different", Resumes, 12, 1000),
     "damage": Row(
-        "every bit of a model flipped, and every truncation", "accepted wrongly, or another error", Damage, 1500, None
+        "every bit of a model flipped, and every truncation", "accepted wrongly, or another error", Damage, 1000, None
     ),
-    "loads": Row("fuzzed models loaded", "another error, over 300 MB, or over 1 s", Loads, 2500, 1_000_000),
+    "loads": Row("fuzzed models loaded", "another error, over 300 MB, or over 1 s", Loads, 1000, 1_000_000),
     "guided": Row(
         "20,000 inputs more that coverage has led to", "another error, over 300 MB, or over 2 s", Guided, 0, 50
     ),
-    "commands": Row("fuzzed command lines and texts", "tracebacks, or a wrong end", Commands, 60, 10_000),
+    "commands": Row("fuzzed command lines and texts", "tracebacks, or a wrong end", Commands, 25, 10_000),
     "night": Row(
         "twenty short epochs more, with validations and saves",
         "grown by 1 MB, or a file or descriptor left",
         Night,
-        6,
+        4,
         200,
     ),
     "sampling": Row("100,000 characters more of endless sampling", "grown by 1 MB", Sampling, 0, None),
