@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from charrnn.checkpoint import Checkpoint, CheckpointStore
     from charrnn.corpus import Corpus
 
+TRAINING = set(TrainConfig.__dataclass_fields__)
 SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize", "lines"} - {"steps"}
 
 
@@ -196,6 +197,7 @@ def train(
     """
     begun = time.perf_counter()
     given = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
+    TrainConfig(1, "", **{name: value for name, value in given.items() if name in TRAINING})  # refuse wrong values now
     budget, saves = chosen_budget(context, steps=steps, epochs=epochs, time_=time_), SaveClock(save_every)
     use_threads(threads, ensemble or 1)
     from charrnn.checkpoint import CheckpointStore

@@ -38,7 +38,7 @@ VALUES = (
         "a",
         "b",
     ),
-    *("a.npz", "a.txt", "./a.txt", "none", "nope.txt", ".", "/", "./", "\0", "\udcff", "é\u202e\x1b[2J", "[/x]"),
+    *("a.npz", "a.txt", "./a.txt", "none", "nope.txt", ".", "/", "./", "\udcff", "é\u202e\x1b[2J", "[/x]"),
     *(
         "rnn",
         "lstm",
@@ -104,7 +104,6 @@ def any_text(draw: np.random.Generator) -> bytes:
                 "\u202e",
                 "\u200b",
                 "\x1b[31m",
-                "\0",
                 "\r\n",
                 "é",
                 "e\u0301",
