@@ -6,13 +6,14 @@ PLAIN := .venv-plain
 LOWEST := .venv-lowest
 BENCH := .venv-bench
 
-.PHONY: demo test check smoke test-lowest bench clean help
+.PHONY: demo test check smoke torture test-lowest bench clean help
 
 help:
 	@echo "make demo   train on the bundled plays for about a minute, and write a sample"
 	@echo "make test   run the tests"
 	@echo "make check  run ruff and mypy"
 	@echo "make bench  measure speed and memory beside PyTorch, half an hour"
+	@echo "make torture  try for an hour to make it lose something, and print the table that README quotes"
 
 demo: $(VENV)/.runs
 	$(VENV)/bin/charrnn train --model checkpoints/demo.npz --time 60s --force
@@ -30,6 +31,10 @@ check: $(VENV)/.develops
 smoke: $(PLAIN)/.runs
 	folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && plain="$$PWD/$(PLAIN)/bin/charrnn" && cd "$$folder" && \
 	  "$$plain" --help >help.txt && "$$plain" train --steps 2 --hidden-size 8 --quiet && "$$plain" sample -n 20 --seed 1 -q
+
+# All rows, or what checkpoints/torture/results.jsonl does not have of them yet: make torture TORTURE='--rows kills --anew'
+torture: $(VENV)/.develops
+	$(VENV)/bin/python -m tests.robustness $(TORTURE)
 
 # The lower bounds of pyproject.toml, exactly.
 test-lowest:

@@ -182,8 +182,13 @@ def test_the_best_model_is_the_last_one_until_a_validation(trained: Checkpoint) 
 def test_the_environment_is_what_the_last_bits_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
     monkeypatch.setattr(threads, "limit", 5)
-    versions = {"numpy": np.__version__, "machine": os.uname().machine}
-    assert environment() == {**versions, "threads": "5", "product_threads": "3"}
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Sandybridge")
+    found = environment()
+    assert found["blas"].endswith(" Sandybridge")
+    assert found.items() >= {"numpy": np.__version__, "threads": "5", "product_threads": "3"}.items()
+    assert found["machine"].split()[0] == os.uname().machine
+    assert found.keys() == {"numpy", "blas", "machine", "threads", "product_threads"}
+    assert all(found.values())
 
 
 def test_the_specification_names_every_member_and_every_key(good: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -55,10 +56,16 @@ class Checkpoint:
 
 
 def environment() -> dict[str, str]:
-    """Return what a run's last bits depend on beside its file."""
+    """Return what a run's last bits depend on beside its file: numpy, its matrix library, processor and threads."""
+    built: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
+    library, vectors = built["Build Dependencies"]["blas"], built["SIMD Extensions"]["found"]
+    forced = os.environ.get("OPENBLAS_CORETYPE")  # the kernels to use, else those for the processor
+    blas = library["name"], library.get("version"), forced
+    machine = os.uname().machine if hasattr(os, "uname") else os.name
     return {
         "numpy": np.__version__,
-        "machine": os.uname().machine if hasattr(os, "uname") else os.name,
+        "blas": " ".join(filter(None, blas)),
+        "machine": " ".join([machine, *vectors]),
         "threads": str(cores()),
         "product_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
     }

@@ -52,7 +52,12 @@ class CheckpointStore:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only writer while the context lasts; raises LockedError, naming the other process, if one is there."""
+        """Be the only writer while the context lasts; raises LockedError, naming the other process, if one is there.
+
+        What is there already must be a file: a device or a folder is refused by a CheckpointError, and never replaced.
+        """
+        if self.exists() and not os.path.isfile(self.path):
+            raise CheckpointError(f"{self.name}: is there, and is not a file: name another one")
         lock, other = self.path.with_name(f"{self.path.name}.lock"), "?"
         try:
             file = take_lock(lock)
@@ -64,14 +69,21 @@ class CheckpointStore:
             ) from error
         except OSError as error:
             raise CheckpointError(f"{self.name}: cannot be saved there: {error.strerror or error}") from error
-        with file:
-            try:
-                for stale in self.path.parent.glob(f".{glob.escape(self.path.name)}.[0-9]*.tmp"):
-                    with suppress(OSError):
-                        stale.unlink()  # of a writer that was killed
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
+        try:
+            self.clear()
+            yield
+        finally:  # a lock file that stays is nobody's: it blocks no one
+            with suppress(OSError):
+                lock.unlink()
+            with suppress(OSError):
+                file.close()
+
+    def clear(self) -> None:
+        """Remove what writers that were killed have left beside the file, as far as that succeeds."""
+        with suppress(OSError):
+            for stale in self.path.parent.glob(f".{glob.escape(self.path.name)}.[0-9]*.tmp"):
+                with suppress(OSError):
+                    stale.unlink()
 
 
 def read(path: Path) -> Checkpoint:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from charrnn.corpus import Corpus
     from charrnn.plan import Deadline
 
+PROOF = 64  # characters that a model is to score before it is saved
+
 
 def run(
     checkpoint: "Checkpoint",
@@ -26,7 +28,7 @@ def run(
     from charrnn.step import StepReport
     from charrnn.train import EvalReport, train
 
-    saved = keep(checkpoint, store, watch)
+    saved = keep(checkpoint, text, store, watch)
     try:
         for report in train(checkpoint, text.ids):
             watch.show(report)
@@ -36,14 +38,14 @@ def run(
             if deadline and (to_save or (isinstance(report, EvalReport) and report.loss is not None)):
                 deadline.refit(checkpoint)
             if to_save:
-                saved = try_to_keep(checkpoint, store, watch, saved)
+                saved = try_to_keep(checkpoint, text, store, watch, saved)
                 saves.restart()
+        if saved != progress(checkpoint):
+            keep(checkpoint, text, store, watch)
     except DivergedError as error:
         raise DivergedError(f"{error}; {store.name} keeps the model of step {saved[0]}") from error
     finally:
         watch.close()
-    if saved != progress(checkpoint):
-        keep(checkpoint, store, watch)
     if interrupt.number:
         watch.note(f"stopped at step {checkpoint.step:,} and saved: --resume goes on with {store.name}")
 
@@ -53,19 +55,28 @@ def progress(checkpoint: "Checkpoint") -> tuple[int, int]:
     return checkpoint.step, len(checkpoint.history)
 
 
-def keep(checkpoint: "Checkpoint", store: "CheckpointStore", watch: Watch) -> tuple[int, int]:
-    """Save, and return the progress saved."""
+def keep(checkpoint: "Checkpoint", text: "Corpus", store: "CheckpointStore", watch: Watch) -> tuple[int, int]:
+    """Save, and return the progress saved; raises DivergedError for weights that are numbers, but give no scores.
+
+    The loss of a step is that of the weights before it: what its update made of them nobody has seen yet.
+    """
+    from charrnn.evaluate import score_ids
+
+    try:
+        score_ids(checkpoint.model, [text.ids[:PROOF]], checkpoint.vocab.start_id)
+    except DivergedError as error:
+        raise DivergedError(f"step {checkpoint.step}: {error}") from error
     store.save(checkpoint)
     watch.saved()
     return progress(checkpoint)
 
 
 def try_to_keep(
-    checkpoint: "Checkpoint", store: "CheckpointStore", watch: Watch, saved: tuple[int, int]
+    checkpoint: "Checkpoint", text: "Corpus", store: "CheckpointStore", watch: Watch, saved: tuple[int, int]
 ) -> tuple[int, int]:
     """Save on the way: a failure is a warning, since the old file is whole and a later save may succeed."""
     try:
-        return keep(checkpoint, store, watch)
+        return keep(checkpoint, text, store, watch)
     except CheckpointError as error:
         say(f"warning: {error}; training goes on, the file has step {saved[0]}")
         return saved

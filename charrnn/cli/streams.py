@@ -34,7 +34,20 @@ def run(command: Callable[[], object]) -> NoReturn:
 
     An expected failure is one line on stderr. A reader that went away ends the program quietly with 0.
     """
-    handle_signals(raise_killed)
+    sys.unraisablehook = heed_killed
+    try:
+        handle_signals(raise_killed)
+        try:
+            code = exit_code(command)
+        finally:
+            handle_signals(signal.SIG_DFL)  # there is nothing left to clear away
+    except Killed as killed:
+        die_by(killed.number)
+    sys.exit(code)
+
+
+def exit_code(command: Callable[[], object]) -> int:
+    """Run the command line; return its exit code when what went wrong has been told."""
     prepare_streams()
     code = 0
     try:
@@ -44,15 +57,13 @@ def run(command: Callable[[], object]) -> NoReturn:
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
-    except Killed as killed:
-        die_by(killed.number)
     except (BrokenPipeError, SystemExit) as error:
         if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
             raise
         forget_stdout()  # typer has made a SystemExit(1) of most broken pipes
     except (CharRNNError, TyperException, typer.Abort, OSError, MemoryError) as error:
         code = fail(error)
-    sys.exit(code)
+    return code
 
 
 def prepare_streams() -> None:
@@ -96,16 +107,29 @@ def handle_signals(handler: Callable[[int, FrameType | None], Any] | signal.Hand
 
 
 def raise_killed(number: int, frame: FrameType | None) -> NoReturn:
-    """End the program from wherever it is, through every `finally`."""
+    """End the program from wherever it is, through every `finally`; the next signal does so at once."""
+    handle_signals(die_at_once)
     raise Killed(number)
+
+
+def die_at_once(number: int, frame: FrameType | None = None) -> None:
+    """Die by a signal."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def heed_killed(lost: "sys.UnraisableHookArgs") -> None:
+    """Die by a signal that came where Python passes exceptions over, in the middle of clearing something away."""
+    if isinstance(lost.exc_value, Killed):
+        die_at_once(lost.exc_value.number)
+    sys.__unraisablehook__(lost)
 
 
 def die_by(number: int) -> NoReturn:
     """Die by a signal, as a shell that runs a loop expects; flush first what was written."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
+    die_at_once(number)
     raise SystemExit(128 + number)  # not reached but where signals are only imitated
 
 
@@ -123,7 +147,7 @@ class Interrupt:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        handle_signals(signal.SIG_DFL)
+        handle_signals(die_at_once)  # and not SIG_DFL, which Python complains of if the second one is here already
 
 
 class Output:

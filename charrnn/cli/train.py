@@ -35,6 +35,7 @@ from charrnn.places import folder, model_path
 if TYPE_CHECKING:
     from charrnn.checkpoint import CheckpointStore
 
+TRAINING = set(TrainConfig.__dataclass_fields__)
 SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize", "lines"} - {"steps"}
 
 
@@ -204,6 +205,7 @@ def train(
     """
     begun = time.perf_counter()
     given = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
+    TrainConfig(1, "", **{name: value for name, value in given.items() if name in TRAINING})  # refuse wrong values now
     budget, saves = chosen_budget(context, steps=steps, epochs=epochs, time_=time_), Clock(save_every, "--save-every")
     use_threads(threads)
     from charrnn.checkpoint import CheckpointStore

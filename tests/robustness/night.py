@@ -1,0 +1,122 @@
+"""What a long time uses up: memory, descriptors, files."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from charrnn.checkpoint import CheckpointStore
+from charrnn.train import train
+from tests.helpers.command import ENVIRONMENT, command
+from tests.helpers.files import corpus_of, random_text, tiny_run
+from tests.robustness.experiment import OPTIONS, TEXT, Experiment, ended, forked
+
+GROWTH = 1 << 20  # bytes that a process may be larger than it was after its first attempts
+WARM = 3  # attempts until then
+
+
+def resident(process: int) -> int:
+    """Return how many bytes of memory a process holds."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+class Growth(Experiment):
+    """Watches a process: it must not grow, nor leave descriptors open."""
+
+    process = 0
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.seen, self.before, self.open = 0, 0, 0
+
+    def grown(self) -> str:
+        """Return by how much too much the process has grown since its first attempts."""
+        self.seen += 1
+        bytes_now, open_now = resident(self.process), len(os.listdir(f"/proc/{self.process}/fd"))
+        if self.seen <= WARM:
+            self.before, self.open = bytes_now, open_now
+        self.note("bytes more than in the beginning", bytes_now - self.before)
+        grown = bytes_now - self.before > GROWTH
+        return f"{bytes_now - self.before} bytes more" if grown else "descriptors" if open_now > self.open else ""
+
+
+class Night(Growth):
+    """A run of many short epochs, validated and saved all the time."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.process, self.store = os.getpid(), CheckpointStore(folder / "m.npz")
+        self.corpus = corpus_of(random_text(300))
+        self.run = tiny_run(self.corpus, steps=2**52, val_fraction=0.25, eval_every=20)
+        self.reports = train(self.run, self.corpus.ids)
+
+    def attempt(self, number: int) -> str:
+        """Train for twenty epochs; return what they have used up."""
+        end = self.run.step + 300
+        while self.run.step < end:
+            next(self.reports)
+            if self.run.step % 10 == 0:
+                self.store.save(self.run)
+        left = [name for name in os.listdir(self.folder) if name != "m.npz"]
+        return f"{left} is left over" if left else self.grown()
+
+
+class Sampling(Growth):
+    """`charrnn sample -n -1` read by somebody who never has enough: 100,000 characters an attempt."""
+
+    count = 100
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        (folder / "a.txt").write_text(TEXT)
+        assert ended(forked(folder, "train", "a.txt", *OPTIONS, "--steps", 2, "-m", "a.npz", "-q")) == 0
+        line = command("sample", "-n", -1, "-m", folder / "a.npz", "-q", "--seed", 1)
+        self.writer = subprocess.Popen(line, stdout=subprocess.PIPE, env=ENVIRONMENT)
+        self.process = self.writer.pid
+
+    def attempt(self, number: int) -> str:
+        """Read on; return by how much the writer has grown."""
+        assert self.writer.stdout
+        chars = 0
+        while chars < 100_000:
+            data = self.writer.stdout.read1(1 << 16)  # type: ignore[attr-defined]
+            if not data:
+                return "it ended"
+            chars += sum(byte & 0xC0 != 0x80 for byte in data)
+        return self.grown()
+
+    def close(self) -> None:
+        """Have enough."""
+        self.writer.kill()
+        self.writer.communicate()
+
+
+class Trainers(Experiment):
+    """A second trainer comes to a model; the first one is killed, and a third one finds what it has left."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        (folder / "a.txt").write_text(TEXT)
+        self.line = ("train", "a.txt", *OPTIONS, "--save-every", 1, "-m", "m.npz", "-q")
+
+    def attempt(self, number: int) -> str:
+        """Let them meet; return which of them did what it should not."""
+        model = self.folder / "m.npz"
+        model.unlink(missing_ok=True)
+        first = forked(self.folder, *self.line, "--steps", 10**6)
+        while not model.exists():
+            time.sleep(0.001)
+        second = ended(forked(self.folder, *self.line, "--steps", 2, "--force"))
+        said = (self.folder / "stderr").read_text()
+        os.kill(first, signal.SIGKILL)
+        killed = ended(first)
+        steps = CheckpointStore(model).load().step + 1
+        third = ended(forked(self.folder, *self.line, "--steps", steps, "--resume"))
+        if second != 1 or f"process {first} " not in said:
+            return f"the second trainer ended with {second} and said {said!r}"
+        if (killed, third) != (-signal.SIGKILL, 0) or CheckpointStore(model).load().step != steps:
+            return f"the third trainer ended with {third}"
+        left = sorted(set(os.listdir(self.folder)) - {"a.txt", "m.npz", "stderr"})
+        return f"{left} is left over" if left else ""

@@ -1,0 +1,110 @@
+"""The program with one of its protections taken out, so that the experiments can be shown to find what that loses."""
+
+import fcntl
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn import train
+from charrnn.checkpoint import format as bytes_of_a_file
+from charrnn.checkpoint import store
+
+
+def replace(owner: object, **replaced: object) -> None:
+    """Put something else in the place of attributes of a module or a class."""
+    for name, value in replaced.items():
+        setattr(owner, name, value)
+
+
+def no_fsync() -> None:
+    """What is written waits in memory."""
+    replace(store, os=Proxy(os, fsync=lambda file: os.fsync(file) if is_folder(file) else None))
+
+
+def no_folder_fsync() -> None:
+    """New names wait in memory."""
+    replace(store, os=Proxy(os, fsync=lambda file: None if is_folder(file) else os.fsync(file)))
+
+
+def is_folder(file: int) -> bool:
+    """Tell whether a descriptor is of a folder."""
+    return os.path.isdir(f"/proc/self/fd/{file}")
+
+
+def no_rename() -> None:
+    """The file itself is written anew, piece by piece."""
+
+    def overwrite(path: Path, data: bytes, verify: Callable[[Path], object]) -> None:
+        with path.open("wb") as file:
+            for begin in range(0, len(data), 512):
+                file.write(data[begin : begin + 512])
+                file.flush()
+                os.fsync(file.fileno())
+
+    replace(store, replace_file=overwrite)
+
+
+def no_verification() -> None:
+    """What was written is not read back."""
+    real = store.replace_file
+    replace(store, replace_file=lambda path, data, verify: real(path, data, lambda _: None))
+
+
+def no_lock() -> None:
+    """Nobody is kept away."""
+    replace(store, fcntl=Proxy(fcntl, flock=lambda *_: None))
+
+
+def pickle_allowed() -> None:
+    """Objects in a file are made when it is loaded, as by numpy without allow_pickle=False."""
+
+    def read_array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int | None, ...]) -> Any:
+        with archive.open(f"{name}.npy") as member:
+            return np.lib.format.read_array(member, allow_pickle=True)
+
+    replace(bytes_of_a_file, read_array=read_array)
+
+
+def no_checksums() -> None:
+    """Neither the archive's sums nor our digests are compared."""
+    replace(zipfile.ZipExtFile, _update_crc=lambda self, data: None)
+    real = bytes_of_a_file.check
+    replace(bytes_of_a_file, check=lambda holds, problem: real(holds or problem.endswith("is damaged"), problem))
+
+
+def one_stream() -> None:
+    """All random numbers are drawn from one stream, as it comes."""
+    shared = np.random.default_rng(0)
+    replace(train, np=Proxy(np, random=Proxy(np.random, default_rng=lambda *_: shared)))
+
+
+def no_bound_on_errors() -> None:
+    """What zipfile and numpy raise goes through as it is."""
+    replace(store, READ_ERRORS=(ValueError,))
+
+
+class Proxy:
+    """A module with some of its functions replaced."""
+
+    def __init__(self, module: Any, **replaced: Any) -> None:
+        self.__dict__.update(replaced, _module=module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+SABOTAGE: dict[str, Callable[[], None]] = {
+    "fsync": no_fsync,
+    "folder-fsync": no_folder_fsync,
+    "rename": no_rename,
+    "verification": no_verification,
+    "lock": no_lock,
+    "pickle-ban": pickle_allowed,
+    "checksums": no_checksums,
+    "streams": one_stream,
+    "errors": no_bound_on_errors,
+}

@@ -1,0 +1,110 @@
+"""Texts that nobody meant to be learnt from, and models of strangers."""
+
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charrnn.checkpoint import CheckpointStore
+from charrnn.corpus.reading import characters
+from charrnn.errors import TextError
+from tests.helpers.command import NETWORK, charrnn, ok, on_terminal, refused
+from tests.helpers.files import with_entry
+
+HOSTILE = "\x1b]0;title\x07\x1b[2J\x1b[31m\x9b31m\u202e\u2066\x08\r\x7f\0"
+RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # what can command a terminal
+SCRIPTS = "שלום مرحبا \u200b\u200d\u200f\ufeff e\u0301 👩\u200d👩\u200d👧 \u2028 \U000e0041 漢字\n"
+
+
+def commands_in(text: str) -> list[str]:
+    """What in the output of a terminal commands it, but for the line ends and returns of a moving bar."""
+    return RAW.findall(text.replace("\r", ""))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"abc\xed\xa0\x80def" * 50, ("byte 3", "--encoding")),
+        (b"a\n" + bytes([0xC0, 0x80]) * 50, ("byte 2",)),
+        (b"\xff\xfeh\0i\0" * 50, ("byte 0",)),
+        (b"\0" * 500, ("U+0000",)),
+        ("\u200b".encode() * 500, ("U+200B",)),
+        (b"a", ("U+0061",)),
+    ],
+    ids=["lone surrogates", "overlong NULs", "UTF-16", "NULs", "zero-width spaces", "one letter"],
+)
+def test_what_is_no_text_is_refused(work: Path, content: bytes, words: tuple[str, ...]) -> None:
+    (work / "bad.txt").write_bytes(content)
+    refused(charrnn("train", "bad.txt", *NETWORK, "--steps", 2), 1, "bad.txt", *words)
+
+
+def test_every_character_is_learnt_written_and_read_again(work: Path) -> None:
+    text = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x3000, 97), 0x10FFFF])).replace("\r", "")[:50_000]
+    (work / "all.txt").write_text(text + SCRIPTS * 40, newline="")
+    small = ("--hidden-size", 2, "--num-layers", 1, "--embed-size", 2, "--batch-size", 1, "--seq-len", 32)
+    ok("train", "all.txt", *small, "--steps", 2, "--val-fraction", 0.002, "-q")
+    vocab = CheckpointStore(Path("checkpoints/all.npz")).load().vocab
+    assert len(vocab) > 49_000
+    written = ok("sample", "-n", 500, "--seed", 1, "-t", 3, "-q").text
+    assert len(set(written)) > 400
+    (scored,) = ok("eval", "-", "--json", input=written.encode()).records
+    assert (scored["chars"], scored["unknown"]) == (len(written), 0)
+
+
+def test_ten_megabytes_without_a_newline_are_a_text(work: Path) -> None:
+    (work / "long.txt").write_bytes(b"abcdefghij" * 1_000_000)
+    limits = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))"
+    line = ("train", "long.txt", *NETWORK, "--steps", 2, "--val-fraction", 0.00001, "--json", "-q")
+    assert ok(*line, prelude=limits).records[0]["chars"] == 10_000_000
+
+
+def test_nothing_commands_a_terminal(work: Path) -> None:
+    name = f"{HOSTILE}.txt".replace("\0", "")
+    (work / name).write_text((HOSTILE + "abc\n") * 90, newline="")
+    line = ("train", name, *NETWORK, "--seq-len", 8, "--steps", 2, "--color", "never")
+    loud = on_terminal(*line, "--resume")
+    assert loud.code == 0, loud.err
+    for args in (("sample", "-n", 99), ("sample", "-p", HOSTILE.replace("\0", ""), "-n", 9), ("info",), ("eval", name)):
+        shown = on_terminal(*args, "--color", "never")
+        assert commands_in(shown.text + shown.err) == []
+    assert commands_in(loud.text) == []
+    assert commands_in(loud.err.replace("\x1b[A", "")) == []
+
+
+def test_a_model_of_a_stranger_does_not_command_a_terminal(model: Path) -> None:
+    data = model.read_bytes()
+    for path, value in {
+        "origin/sources": [HOSTILE],
+        "train/budget": HOSTILE,
+        "train/encoding": HOSTILE,
+        "init_from": HOSTILE,
+        "environment": {"numpy": HOSTILE, "\x1b[2J": HOSTILE},
+    }.items():
+        data = with_entry(data, path, value)
+    model.write_bytes(data)
+    for args in (
+        ("info",),
+        ("eval",),
+        ("train", "--resume", "-m", "a"),
+        ("train", "a.txt", "--resume"),
+        ("sample", "-n", 9),
+    ):
+        shown = on_terminal(*args, "--color", "never")
+        assert commands_in(shown.text + shown.err) == []
+        assert "Traceback" not in shown.err
+    assert json.loads(on_terminal("info", "--json").text)["init_from"] == HOSTILE
+
+
+ENCODINGS = ("utf-8", "utf-16", "utf-7", "latin-1", "shift_jis", "gb18030", "iso2022_jp", "hz", "idna", "punycode")
+
+
+@settings(deadline=None, max_examples=200, derandomize=True)
+@given(st.binary(max_size=60), st.integers(1, 60), st.sampled_from(ENCODINGS), st.sampled_from(["none", "nfc", "nfd"]))
+def test_any_bytes_are_text_or_a_text_error(data: bytes, size: int, encoding: str, form: str) -> None:
+    blocks = [data[begin : begin + size] for begin in range(0, len(data), size)]
+    with suppress(TextError):
+        assert isinstance("".join(characters(blocks, "x", encoding, form, [])), str)
