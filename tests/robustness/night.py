@@ -43,13 +43,13 @@ class Growth(Experiment):
 
 
 class Night(Growth):
-    """A run of many short epochs, validated and saved all the time."""
+    """A run of many short epochs; in 200 attempts it is saved as often as in a night, and validated more often."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.process, self.store = os.getpid(), CheckpointStore(folder / "m.npz")
         self.corpus = corpus_of(random_text(300))
-        self.run = tiny_run(self.corpus, steps=2**52, val_fraction=0.25, eval_every=20)
+        self.run = tiny_run(self.corpus, steps=2**52, val_fraction=0.25, eval_every=150)
         self.reports = train(self.run, self.corpus.ids)
 
     def attempt(self, number: int) -> str:
@@ -57,7 +57,7 @@ class Night(Growth):
         end = self.run.step + 300
         while self.run.step < end:
             next(self.reports)
-            if self.run.step % 10 == 0:
+            if self.run.step % 50 == 0:
                 self.store.save(self.run)
         left = [name for name in os.listdir(self.folder) if name != "m.npz"]
         return f"{left} is left over" if left else self.grown()
