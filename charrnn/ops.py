@@ -139,6 +139,7 @@ def embedding_backward(dy: Array, x: Ids, dW: Array) -> None:
     dW[ids] += np.add.reduceat(rows[order], starts, axis=0)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of logits that are not finite the loss is not, which tells
 def cross_entropy_forward(logits: Array, y: Ids) -> Array:
     """Return -log p(y[t, b]) in nats, (T, B), and turn logits (T, V, B) into the probabilities in place.
 

@@ -11,15 +11,17 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from multiprocessing.connection import Connection, Pipe
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from charrnn.errors import CharRNNError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from multiprocessing.connection import Connection
 
 Task = Callable[..., Any]
 STOPS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}  # for who asks
@@ -52,8 +54,12 @@ def hire(task: Task) -> Worker:
 class Thread:
     """A thread that does a task."""
 
+    asked: "Future[Any]"
+
     def __init__(self, task: Task) -> None:
-        self.task, self.pool, self.asked = task, ThreadPoolExecutor(1), Future[Any]()
+        from concurrent.futures import ThreadPoolExecutor  # late, as below: only training needs them
+
+        self.task, self.pool = task, ThreadPoolExecutor(1)
 
     def ask(self, *question: Any) -> None:
         """Let the thread call its task with these arguments."""
@@ -72,6 +78,8 @@ class Process:
     """A copy of this process that does a task, and ends when this one closes its pipe or dies."""
 
     def __init__(self, task: Task) -> None:
+        from multiprocessing.connection import Pipe
+
         self.pipe, theirs = Pipe()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # and so they stay in the copy
         with warnings.catch_warnings():
@@ -107,7 +115,7 @@ class Process:
             os.waitpid(self.pid, 0)
 
 
-def serve(task: Task, pipe: Connection) -> None:
+def serve(task: Task, pipe: "Connection") -> None:
     """Answer questions until nobody can ask any more.
 
     The files of the process that asks are closed here, so that nobody waits for them when it has died.

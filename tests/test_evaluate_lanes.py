@@ -96,7 +96,9 @@ def test_what_stands_beside_a_text_changes_no_bit_of_its_costs(sizes: list[int],
             np.testing.assert_array_equal(one, other)
 
 
-def test_a_lane_is_given_the_next_text_when_it_has_least_to_read() -> None:
+def test_a_lane_is_given_the_next_text_when_it_has_least_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "limit", 2)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     sizes = [50, 1, 1, 1, 46, 2, 2, 48, 3, 3, 40, 5, 5]
     sheet = Lanes(tiny_model(), START).deal([Part(random_ids(n)) for n in sizes * 4], 16)
     assert len(sheet.x) == 50

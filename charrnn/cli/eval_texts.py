@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import tee
 from operator import add
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from charrnn.baselines import Baseline, baselines
 from charrnn.cli.streams import Output
 from charrnn.cli.texts import (
     Encoded,
@@ -24,6 +24,9 @@ from charrnn.dynamic import score_dynamically
 from charrnn.errors import TextError
 from charrnn.evaluate import Score, bits, full_nats, last, score
 from charrnn.vocab import UNKNOWN
+
+if TYPE_CHECKING:
+    from charrnn.baselines import Baseline
 
 
 class Table:
@@ -113,6 +116,8 @@ def score_against_baselines(
 ) -> None:
     """Write a row a text for the model and for each baseline, all on the characters that the model knows."""
     training, held_out = own_text(scorer.checkpoint, not names, "--against-baselines")
+    from charrnn.baselines import baselines
+
     rivals = baselines(training, scorer.vocab)
     texts: Iterable[Text] = [held_out_text(scorer.checkpoint, held_out)]
     for name, blocks in texts_to_score(names, scorer.checkpoint, quiet) if names else texts:
@@ -124,7 +129,7 @@ def score_against_baselines(
 
 
 def scores_beside(
-    scorer: Scorer, text: Encoded, rivals: dict[str, Baseline], name: str, dynamic: bool, quiet: bool
+    scorer: Scorer, text: Encoded, rivals: "dict[str, Baseline]", name: str, dynamic: bool, quiet: bool
 ) -> Iterator[tuple[str, Score]]:
     """Score a text by the model, then by each baseline; it is held in memory."""
     blocks = list(text)

@@ -3,7 +3,7 @@
 import os
 import secrets
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -25,7 +25,7 @@ from charrnn.terminal import say
 
 if TYPE_CHECKING:
     from charrnn.ops import Ids
-    from charrnn.sampling import Piece
+    from charrnn.sampling import Piece, Rule
     from charrnn.vocab import Vocab
 
 
@@ -106,7 +106,6 @@ def sample(
     filters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     use_threads(threads, shared=True)
     from charrnn.checkpoint import CheckpointStore
-    from charrnn.cli.sample_rules import rules_for
     from charrnn.sampling import Wish, alphabet, samples
 
     Wish(filters=filters, stops=stops)  # what cannot be is refused before a model is looked for
@@ -118,7 +117,11 @@ def sample(
     text = known(vocab, prompt_text(prompt, prompt_file, quiet), unknown, quiet)
     stops = [normalized_stop(vocab, stop_text, quiet) for stop_text in stops]
     room = None if length == -1 else length
-    rules = rules_for(checkpoint, allowed, vocab.encode(text), room, regex, no_copy)
+    rules: Callable[[], Sequence[Rule]] = tuple
+    if regex is not None or no_copy is not None:
+        from charrnn.cli.sample_rules import rules_for
+
+        rules = rules_for(checkpoint, allowed, vocab.encode(text), room, regex, no_copy)
     wish = Wish(room, filters, stops, rules, scored=json)
     if seed is None:
         seed = secrets.randbits(32)

@@ -14,7 +14,6 @@ from charrnn.errors import TextError
 from charrnn.evaluate import Score, bits, stand_ins
 from charrnn.ops import Ids
 from charrnn.terminal import say
-from charrnn.train import parts
 from charrnn.vocab import UNKNOWN, Vocab, text_of
 
 PIECE = 1 << 16  # ids of a held-out text that are turned back into characters at a time
@@ -92,6 +91,8 @@ def own_text(checkpoint: Checkpoint, for_scoring: bool, option: str | None = Non
     corpus = load_corpus(origin.sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
     if corpus.sha256 != origin.sha256:
         raise TextError(f"{' '.join(origin.sources)}: not the text that the model was trained on: {advice}")
+    from charrnn.train import parts
+
     return parts(checkpoint, corpus.ids)
 
 

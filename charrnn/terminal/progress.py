@@ -1,6 +1,5 @@
 """How training goes, while it goes: a bar that moves on a terminal, elsewhere plain `key=value` lines."""
 
-import json
 import math
 import sys
 import time
@@ -102,6 +101,8 @@ class Progress:
             lines = [MARGIN + visible(line) for line in text.split("\n")]
             self.above("\n".join([f"step {step:>7,}  writes", *lines]))
         else:
+            import json  # late: the help of the program needs none
+
             say(f"step={step} steps={self.steps} sample={json.dumps(text, ensure_ascii=False)}")
 
     def above(self, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn import train
+from charrnn import step, train
 from charrnn.checkpoint import format as bytes_of_a_file
 from charrnn.checkpoint import store
 
@@ -79,7 +79,8 @@ def no_checksums() -> None:
 def one_stream() -> None:
     """All random numbers are drawn from one stream, as it comes."""
     shared = np.random.default_rng(0)
-    replace(train, np=Proxy(np, random=Proxy(np.random, default_rng=lambda *_: shared)))
+    for module in (step, train):
+        replace(module, np=Proxy(np, random=Proxy(np.random, default_rng=lambda *_: shared)))
 
 
 def no_bound_on_errors() -> None:

@@ -62,7 +62,7 @@ def test_a_member_of_objects_is_refused() -> None:
 
 # ---- files that were written by each version ----
 
-WROTE = {"version-1.npz": "4 hens\n4 hen"}  # greedily
+WROTE = {"version-1.npz": "4 hens\n4 hen\n"}  # greedily
 
 
 @pytest.mark.parametrize("name", WROTE)
