@@ -2,7 +2,7 @@
 
     pip install -e '.[bench]'
     python -m benchmarks.speed                      # every table
-    python -m benchmarks.speed --only training      # or some: training, step, memory, sampling, scoring, start
+    python -m benchmarks.speed --only training      # or some: training, step, memory, sampling, scoring, start, scale
 
 Before a network is timed, PyTorch's own module is given the same weights, and both must find the same loss and the same
 gradients. Then whole training steps of both (forward, backward, clipping, Adam) are timed in alternation, each with
@@ -12,13 +12,17 @@ imported late, so that what measures charrnn's memory is free of it.
 """
 
 import argparse
-import resource
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +37,8 @@ from charrnn.corpus import Corpus, Streams
 from charrnn.evaluate import score_ids
 from charrnn.ops import Ids, cross_entropy_backward, cross_entropy_forward
 from charrnn.optim import OPTIMIZERS, clip_by_global_norm, update
+from charrnn.sampling import Wish, samples
+from charrnn.sampling.filters import Settings
 from charrnn.step import Workspace, gradients, train_step
 from charrnn.terminal import Progress
 from charrnn.train import new_run, train
@@ -104,8 +110,6 @@ def our_step(case: Case, cores: int, **settings: Any) -> Step:
 
 def their_step(case: Case, cores: int) -> Step:
     """Return a training step of PyTorch with so many cores."""
-    import torch
-
     from benchmarks import peers
 
     checkpoint, ids = run_of(case)
@@ -113,7 +117,7 @@ def their_step(case: Case, cores: int) -> Step:
     torch_step = peers.training(checkpoint.model, x, y)
 
     def step() -> None:
-        torch.set_num_threads(cores)
+        torch_threads(cores)
         torch_step()
 
     return step
@@ -199,7 +203,7 @@ def training() -> Iterator[Sequence[str]]:
             ("theirs", n): their_step(case, n) for n in counts()
         }
         times = seconds(programs)
-        ours, theirs = (min((t, n) for (whose, n), t in times.items() if whose == who) for who in ("ours", "theirs"))
+        ours, theirs = best(times, "ours"), best(times, "theirs")
         if case in CELLS_TIMED:
             ratios.append(theirs[0] / ours[0])
         rates = [f"{case.B * case.T / t / 1e3:.1f}k/s, {n} core{'s' * (n > 1)}" for t, n in (ours, theirs)]
@@ -249,12 +253,85 @@ def peak_memory(whose: str, case: Case) -> int:
 
 
 def take_three_steps(whose: str, cell: str, *size: str) -> None:
-    """Take three steps and print the largest resident memory of this process in bytes."""
+    """Take three steps and print the largest resident memory of this process and its workers in bytes."""
     program = (our_step if whose == "ours" else their_step)(Case(cell, *map(int, size)), max(counts()))
     for _ in range(3):
         program()
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()
+    print(sum(map(high_water, ["self", *children])))
+
+
+def high_water(process: str) -> int:
+    """Return the largest resident memory of a process so far, in bytes: on Linux, and what it shares is counted too.
+
+    Not that of getrusage, which a program inherits from the one that started it.
+    """
+    status = Path(f"/proc/{process}/status").read_text("ascii")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+def sampling() -> Iterator[Sequence[str]]:
+    """Time the writing of samples side by side, plain and with filters."""
+    from threadpoolctl import threadpool_limits
+
+    from benchmarks import peers
+
+    yield "writing samples", "charrnn", "PyTorch", "ratio", "with --top-p 0.9, to plain"
+    checkpoint, _ = run_of(Case("gru", 256, 1, 1))
+    for B, length in ((1, 2000), (64, 300)):
+
+        def written(cores: int, filters: Settings, B: int = B, length: int = length) -> None:
+            with threadpool_limits(cores, "blas"):
+                wish = Wish(length, filters)
+                for _ in samples(checkpoint.model, checkpoint.vocab, np.zeros(1, np.int64), 1, B, wish):
+                    pass
+
+        def torch_written(cores: int, B: int = B, length: int = length) -> None:
+            torch_threads(cores)
+            for _ in islice(peers.sampling(checkpoint.model, B, 0.8), length):
+                pass
+
+        plain, filtered = {"temperature": 0.8}, {"temperature": 0.8, "top_p": 0.9}
+        programs: dict[Any, Step] = {("theirs", n): partial(torch_written, n) for n in counts()}
+        programs |= {("plain", n): partial(written, n, plain) for n in counts()}
+        programs |= {("filtered", n): partial(written, n, filtered) for n in counts()}
+        times = seconds(programs)
+        ours, top_p, theirs = (best(times, who)[0] for who in ("plain", "filtered", "theirs"))
+        rates = [f"{B * length / t / 1e3:.1f}k/s" for t in (ours, theirs)]
+        yield f"GRU 256, {B} at once", *rates, f"{theirs / ours:.1f}", f"{ours / top_p:.2f}"
+
+
+def torch_threads(cores: int) -> None:
+    """Let PyTorch use so many cores."""
+    import torch
+
+    torch.set_num_threads(cores)
+
+
+def best(times: Mapping[tuple[str, int], float], who: str) -> tuple[float, int]:
+    """Return the shortest time of a program, and with how many cores."""
+    return min((t, n) for (name, n), t in times.items() if name == who)
+
+
+def start() -> Iterator[Sequence[str]]:
+    """Time the start of commands beside that of the packages they are made of."""
+    yield "start", "milliseconds", "to"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with tempfile.TemporaryDirectory() as folder:
+        model = str(Path(folder, "model.npz"))
+        charrnn = [sys.executable, "-m", "charrnn"]
+        subprocess.run([*charrnn, "train", "--steps", "1", "-q", "-m", model], check=True, stdout=subprocess.DEVNULL)
+        commands = {
+            "import typer": [sys.executable, "-c", "import typer"],
+            "charrnn --help": [*charrnn, "--help"],
+            "import numpy, typer": [sys.executable, "-c", "import numpy, typer"],
+            "charrnn sample -n 1": [*charrnn, "sample", "-n", "1", "-m", model],
+        }
+        quiet = {"env": environment, "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        times = seconds({name: partial(subprocess.run, command, **quiet) for name, command in commands.items()})
+    for bare, whole in (("import typer", "charrnn --help"), ("import numpy, typer", "charrnn sample -n 1")):
+        yield bare, f"{times[bare] * 1e3:.0f}", "1"
+        yield whole, f"{times[whole] * 1e3:.0f}", f"{times[whole] / times[bare]:.2f}"
 
 
 def scoring() -> Iterator[Sequence[str]]:
@@ -288,7 +365,9 @@ TABLES = {
     "training": training,
     "step": step,
     "memory": memory,
+    "sampling": sampling,
     "scoring": scoring,
+    "start": start,
     "scale": scale,
 }
 
