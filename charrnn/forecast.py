@@ -71,12 +71,14 @@ def still_to_do(checkpoint: Checkpoint) -> tuple[int, int]:
 def memory(checkpoint: Checkpoint) -> int:
     """Return the bytes that training keeps allocated beside the program itself.
 
-    That is the parameters, their gradient, the optimizer's slots, the best weights and the workspaces of a window and,
-    with held-out text, of a validation. Temporary arrays within a step or a save come and go on top of it.
+    That is the parameters, a gradient for each part of the streams, the optimizer's slots, the carried state, the best
+    weights, and the workspaces of a window and, with held-out text, of a validation. Temporary arrays within a step or
+    a save come and go on top of it.
     """
     config, model = checkpoint.train, checkpoint.model
     vectors = 1 + shares(model, config) + len(checkpoint.slots)
-    training = window_bytes(model, config.seq_len, config.batch_size, masks(config))
+    state = sum(array.nbytes for layer in checkpoint.state for array in layer)
+    training = state + window_bytes(model, config.seq_len, config.batch_size, masks(config))
     if not config.val_fraction:
         return vectors * model.vector.nbytes + training
     validation = window_bytes(model, WINDOW, 1, 0)

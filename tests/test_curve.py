@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn.terminal.curve import BLOCKS, HEIGHT, LARGEST, Trace, between, curve
+from charrnn.curve import BLOCKS, HEIGHT, LARGEST, Trace, between, curve
 
 LOSSES = st.floats(0, 100)
 HISTORY = st.lists(st.tuples(st.integers(1, 10**6), LOSSES, LOSSES), min_size=2, max_size=30, unique_by=lambda v: v[0])

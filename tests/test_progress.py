@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from charrnn.checkpoint import CheckpointStore
-from charrnn.terminal.progress import LAYOUTS, Progress, layout, thousands
+from charrnn.terminal import LAYOUTS, Progress, layout, thousands
 from tests.conftest import Run
 from tests.helpers.command import NETWORK, Result, charrnn, ok, on_terminal
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn.terminal import Color, columns, has_color, is_terminal, notes, visible
-from charrnn.terminal.curve import BLOCKS
-from charrnn.terminal.notes import can_show
+from charrnn.curve import BLOCKS
+from charrnn.terminal import Color, can_show, columns, folded, has_color, is_terminal, visible
 from tests.helpers.command import ok, on_terminal, terminal
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -95,7 +94,7 @@ def test_the_option_decides_on_colour_then_variables_then_the_stream(
         monkeypatch.delenv(name, raising=False)
     for name, value in ({"TERM": "xterm"} | env).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(notes, "color", color)
+    monkeypatch.setattr("charrnn.terminal.color", color)
     assert has_color(Stream(True)) is on_terminal
     assert [has_color(stream) for stream in (Stream(False), None)] == [in_pipe, in_pipe]
 
@@ -124,6 +123,19 @@ def test_an_error_is_red_where_stderr_has_colour(
     assert result.err == (f"\x1b[31m{line}\x1b[0m\n" if red else f"{line}\n")
 
 
+def broken(card: str, room: int) -> str:
+    """A card as a terminal so wide has it: each line goes on below its value before the word that has no room."""
+    lines = []
+    for line in card.splitlines():
+        indent = " " * (len(line) - len(line.split(None, 1)[-1])) if line[:1].strip() else ""
+        while len(line) > room:
+            cut = line.rindex(" ", 0, room + 1)
+            lines.append(line[:cut])
+            line = indent + line[cut + 1 :]
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
 def test_each_stream_has_its_own_colour(model: Path) -> None:
     plain = ok("info", "-q").text
     assert "\x1b" not in plain
@@ -134,7 +146,14 @@ def test_each_stream_has_its_own_colour(model: Path) -> None:
         (["--color", "never"], "stdout", False),
     ]:
         text = on_terminal("info", "-q", *args, streams=streams).text
-        assert ("\x1b" in text, ESCAPE.sub("", text)) == (colored, plain)
+        expected = broken(plain, 80) if streams == "stdout" else plain
+        assert ("\x1b" in text, ESCAPE.sub("", text)) == (colored, expected)
+
+
+def test_a_card_breaks_its_lines_at_blanks_and_no_word(model: Path) -> None:
+    plain = ok("info", "-q").text
+    assert max(map(len, plain.splitlines())) > 80 >= max(map(len, broken(plain, 80).splitlines()))
+    assert folded("a word-that-is-too-long-to-fit b", 20) == ["a", "word-that-is-too-long-to-fit", "b"]
 
 
 # ---- what a stream can show ----

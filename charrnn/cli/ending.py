@@ -5,7 +5,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from charrnn.cli.options import in_units
-from charrnn.terminal import NOTES, card, columns, curve, moves, say
+from charrnn.curve import curve
+from charrnn.terminal import NOTES, card, columns, moves, say
 
 if TYPE_CHECKING:
     from charrnn.checkpoint import Checkpoint

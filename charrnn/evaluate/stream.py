@@ -23,7 +23,7 @@ def windows(blocks: Iterable[Ids], size: int) -> Iterator[Ids]:
     """Cut a stream of ids anew into arrays of `size`, the last one shorter."""
     held, count = list[Ids](), 0
     for piece in (block[i : i + size] for block in blocks for i in range(0, len(block), size)):
-        held.append(piece.astype(np.int64))
+        held.append(piece)
         count += len(piece)
         if count >= size:
             joined = np.concatenate(held)
@@ -69,7 +69,7 @@ def read(model: CharRNN, blocks: Iterable[Ids], start_id: int, size: int) -> Ite
     """
     cache, state, before, tally = model.cache(size, 1), model.zero_state(1), start_id, Tally()
     for window in windows(blocks, size):
-        known = window[window != UNKNOWN]
+        known = window[window != UNKNOWN].astype(np.int64)
         x, y = np.concatenate([[before], known[:-1]])[: len(known), None], known[:, None]
         logits, state = model.forward(x, state, cache)
         nats, hits = costs(logits, y)

@@ -1,15 +1,145 @@
-"""How training goes, while it goes: a bar that moves on a terminal, elsewhere plain `key=value` lines."""
+"""What a person sees: notes, errors, the progress of training, cards; and what a stream can show.
 
+Notes and progress go to stderr, so that stdout is data alone. tqdm owns the one moving line, rich prints finished
+things; both are imported when they are first used.
+"""
+
+import io
 import math
+import os
 import sys
+import textwrap
 import time
-from typing import TYPE_CHECKING, Never
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, Never, TextIO
 
-from charrnn.terminal.curve import BLOCKS, Trace
-from charrnn.terminal.notes import NOTES, can_show, columns, has_color, moves, say, visible
+from charrnn.curve import BLOCKS, Trace
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+Color = Literal["auto", "always", "never"]
+color: Color = "auto"  # the --color of this process
+COLUMNS = 80  # of what is no terminal
+SYMBOLS = {
+    **{code: 0x2400 + code for code in range(0x20) if code not in b"\t\n"},
+    0x7F: 0x2421,
+    **dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD),
+}  # control characters, C0, C1 and bidirectional, and what is shown for them
+
+
+def visible(text: str) -> str:
+    """Return text with control characters as symbols, so that none can command a terminal."""
+    return text.translate(SYMBOLS)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a person watches a stream."""
+    return stream is not None and stream.isatty()
+
+
+def moves(stream: TextIO | None) -> bool:
+    """Tell whether a line of a stream can be written over."""
+    return is_terminal(stream) and os.environ.get("TERM") != "dumb"
+
+
+def use_color(choice: Color) -> None:
+    """Obey --color from now on."""
+    global color
+    color = choice
+
+
+def has_color(stream: TextIO | None) -> bool:
+    """Tell whether to colour a stream: --color decides, then NO_COLOR, then FORCE_COLOR, then the terminal."""
+    if color != "auto":
+        return color == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    forced = os.environ.get("FORCE_COLOR", "") not in ("", "0")
+    return forced or moves(stream)
+
+
+def columns(stream: TextIO | None) -> int:
+    """Return how wide the terminal of a stream is; what is no terminal, or does not tell, has COLUMNS."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or COLUMNS if stream is not None else COLUMNS
+    except (OSError, ValueError):
+        return COLUMNS
+
+
+def can_show(stream: TextIO | None, text: str) -> bool:
+    """Tell whether a stream's encoding has the characters of a text."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+class Notes:
+    """Stderr, which stops nothing: where it is closed, full or gone, what would be written there is lost."""
+
+    def write(self, text: str) -> None:
+        """Write text, or forget stderr where that fails."""
+        if sys.stderr is None:
+            return
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+NOTES = Notes()
+
+
+def say(text: str) -> None:
+    """Write a line to stderr."""
+    NOTES.write((visible(text) if is_terminal(sys.stderr) else text) + "\n")
+
+
+def say_error(text: str) -> None:
+    """Write an error as one line, red where there is colour."""
+    line = visible(" ".join(text.splitlines()))
+    NOTES.write(f"\x1b[31m{line}\x1b[0m\n" if has_color(sys.stderr) else f"{line}\n")
+
+
+def card(title: str, rows: dict[str, str], stream: TextIO) -> str:
+    """Return a titled list of names and values, coloured if the stream is; nothing in it is markup."""
+    from rich.console import Console
+    from rich.text import Text
+
+    colored = has_color(stream)
+    console = Console(
+        file=io.StringIO(), no_color=not colored, force_terminal=colored, color_system="standard" if colored else None
+    )
+    console.print(Text(visible(title), style="bold cyan"), soft_wrap=True)
+    indent = indent_of(rows)
+    room = columns(stream) - indent if is_terminal(stream) else sys.maxsize
+    for name, value in rows.items():
+        lines = [part for line in visible(value).split("\n") for part in folded(line, room)]
+        text = ("\n" + " " * indent).join(lines)
+        console.print(Text.assemble((f"{name:<{indent}}", "bold"), text), soft_wrap=True)
+    done: str = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO above
+    return done
+
+
+def folded(line: str, room: int) -> list[str]:
+    """Cut a line at blanks where it is too long for a terminal; a word that is too long stays whole, to be copied."""
+    if len(line) <= room:
+        return [line]
+    return textwrap.wrap(line, max(20, room), break_long_words=False, break_on_hyphens=False)
+
+
+def indent_of(names: Iterable[str]) -> int:
+    """Return the column at which the values of a card begin."""
+    return max(map(len, names)) + 2
+
 
 QUIET_SECONDS = 10  # between two progress lines where no bar can move
 LAYOUTS = {  # of the bar, by the columns that each needs: time left, speed, loss, and how it has fallen
