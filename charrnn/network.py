@@ -2,6 +2,9 @@
 
     x_t  ->  embed.W  ->  layers.0  ->  …  ->  layers.L-1  ->  head  ->  logits_t        (V, B) at each step
 
+What layers.0 makes of a symbol, W_xh x_t + b_h, is the same wherever the symbol stands: it is computed once for each
+that occurs in a window, and looked up.
+
 Dropout stands after every layer, on the way up alone, never on the way from step to step. In a network of lines every
 layer's state is zero before it reads the symbol `line_end`, so that what it makes of a line depends on nothing else.
 """
@@ -29,7 +32,9 @@ from charrnn.config import ModelConfig
 from charrnn.ops import (
     Array,
     Ids,
+    alphabet,
     bernoulli,
+    columns,
     draw_dropout,
     dropout_backward,
     dropout_forward,
@@ -77,6 +82,32 @@ def initialize(params: Params, config: ModelConfig, rng: np.random.Generator) ->
             W[...] = 0
 
 
+def symbols_forward(W: Array, params: Params, x: Ids, out: Array) -> Array:
+    """Return a_t = W_xh x_t + b_h, in out (T, G·H, B), for ids x (T, B) whose columns x_t are rows of W (V, D)."""
+    symbols, places = alphabet(x)
+    W_xh, b_h = params["W_xh"], params["b_h"]
+    projected = np.empty((len(symbols), *out.shape[1:]), out.dtype)
+    table = columns(linear_forward(W_xh, b_h, embedded(W, symbols), projected))  # (G·H, S·B)
+    for t in range(len(x)):  # along rows: of columns, each one a stride apart, the copy takes twice as long
+        table.take(places[t], 1, out[t], "clip")
+    return out
+
+
+def symbols_backward(da: Array, W: Array, params: Params, x: Ids, dW: Array, grads: Params) -> None:
+    """Add what da (T, G·H, B) makes of the gradients of W, W_xh and b_h."""
+    symbols, places = alphabet(x)
+    drows = np.zeros((symbols.size, da.shape[1]), da.dtype)
+    embedding_backward(da, places, drows)
+    dprojected = drows.reshape(*symbols.shape, -1).transpose(0, 2, 1)
+    dx = linear_backward(dprojected, params["W_xh"], embedded(W, symbols), grads["W_xh"], grads["b_h"])
+    embedding_backward(dx, symbols, dW)
+
+
+def embedded(W: Array, x: Ids) -> Array:
+    """Return the rows of W (V, D) that ids x (T, B) name, as columns (T, D, B)."""
+    return embedding_forward(W, x, np.empty((len(x), W.shape[1], x.shape[1]), W.dtype))
+
+
 class Network:
     """A network: its configuration and its parameters by name, and nothing else."""
 
@@ -105,9 +136,9 @@ class Network:
         It decides what a pass is: without masks nothing is dropped, and zoneout is its expectation. For training with
         dropout there are masks for T steps, or for 1 that serves a whole window, which draw_masks fills.
         """
-        V, D, H, dtype = self.config.vocab_size, self.config.embed_size, self.config.hidden_size, self.dtype
+        V, H, dtype = self.config.vocab_size, self.config.hidden_size, self.dtype
         dropout: Cache = {"mask": np.ones((masks, H, B), dtype), "dropped": np.empty((T, H, B), dtype)} if masks else {}
-        cache: Cache = {"embedded": np.empty((T, D, B), dtype), "logits": np.empty((T, V, B), dtype)}
+        cache: Cache = {"logits": np.empty((T, V, B), dtype)}
         for l in range(self.config.num_layers):
             layer = layer_cache(self.cell, T, B, H, dtype, self.config.zoneout, self.config.lines)
             cache |= {f"layers.{l}.{n}": a for n, a in layer.items()}
@@ -126,18 +157,20 @@ class Network:
     @np.errstate(over="ignore", invalid="ignore")  # a network that has diverged is found by whoever uses its logits
     def forward(self, x: Ids, state: State, cache: Cache) -> tuple[Array, State]:
         """Read a window of ids x (T, B); return the logits (T, V, B), a view into the cache, and the state after it."""
-        params, after = self.params, []
-        h = embedding_forward(params["embed.W"], x, cache["embedded"][: len(x)])
+        params, outs, after = self.params, list[Array](), list[LayerState]()
         for l, before in enumerate(state):
             name = f"layers.{l}."
-            own = scope(cache, name)
+            weights, own = scope(params, name), scope(cache, name)
             if "alive" in own:
                 own["alive"][: len(x)] = x != self.config.line_end
-            h, last = layer_forward(self.cell, scope(params, name), h, before, own)
+            if l:
+                h, last = layer_forward(self.cell, weights, outs[-1], before, own)
+            else:
+                a = symbols_forward(params["embed.W"], weights, x, own["a"][: len(x)])
+                h, last = self.cell.forward(weights, a, before, own)
             after.append(last)
-            if "mask" in own:
-                h = dropout_forward(h, own["mask"][: len(x)], own["dropped"][: len(x)])
-        return linear_forward(params["head.W_hy"], params["head.b_y"], h, cache["logits"][: len(x)]), after
+            outs.append(dropout_forward(h, own["mask"][: len(x)], own["dropped"][: len(x)]) if "mask" in own else h)
+        return linear_forward(params["head.W_hy"], params["head.b_y"], outs[-1], cache["logits"][: len(x)]), after
 
     def backward(self, dlogits: Array, x: Ids, cache: Cache, grads: Params, dstate: State | None = None) -> State:
         """Go back through the window just read: add to every gradient in grads, return that of the initial state.
@@ -146,17 +179,19 @@ class Network:
         """
         T, B = x.shape
         dstate = dstate or self.zero_state(B)
-        inputs = [cache["embedded"][:T]]  # of each layer, and last of the head
         caches = [scope(cache, f"layers.{l}.") for l in range(self.config.num_layers)]
-        inputs += [own["dropped"][:T] if "mask" in own else outputs(own, T) for own in caches]
-        dh = linear_backward(dlogits, self.params["head.W_hy"], inputs[-1], grads["head.W_hy"], grads["head.b_y"])
+        outs = [own["dropped"][:T] if "mask" in own else outputs(own, T) for own in caches]
+        dh = linear_backward(dlogits, self.params["head.W_hy"], outs[-1], grads["head.W_hy"], grads["head.b_y"])
         dstate0: list[LayerState] = []
         for l in reversed(range(self.config.num_layers)):
             name, own = f"layers.{l}.", caches[l]
+            weights, dweights = scope(self.params, name), scope(grads, name)
             if "mask" in own:
                 dh = dropout_backward(dh, own["mask"][:T])
-            scoped = scope(self.params, name), inputs[l], dh, dstate[l], own, scope(grads, name)
-            dh, first = layer_backward(self.cell, *scoped)
+            if l:
+                dh, first = layer_backward(self.cell, weights, outs[l - 1], dh, dstate[l], own, dweights)
+            else:
+                da, first = self.cell.backward(weights, dh, dstate[l], own, dweights)
+                symbols_backward(da, self.params["embed.W"], weights, x, grads["embed.W"], dweights)
             dstate0.insert(0, first)
-        embedding_backward(dh, x, grads["embed.W"])
         return dstate0

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 Ids = NDArray[np.integer]
 
+BLOCK = 512  # columns whose symbols are told apart at a time
+
 
 def columns(x: Array) -> Array:
     """Return (T, D, B) as the matrix (D, T·B) of all its columns, so that a sum over steps is one product."""
@@ -130,13 +132,28 @@ def embedding_forward(W: Array, x: Ids, out: Array) -> Array:
 def embedding_backward(dy: Array, x: Ids, dW: Array) -> None:
     """Add each column of dy (T, D, B) to the row of dW (V, D) that it came from.
 
-    Sorted by id, the columns of one symbol lie together and are summed in one run: no scatter, one order of sums.
+    That is the product of the one-hot columns of x with dyᵀ, taken BLOCK columns at a time and for the symbols among
+    them alone, so that its cost does not grow with V.
     """
-    flat = x.reshape(-1)
-    order = np.argsort(flat, kind="stable")
-    ids, starts = np.unique(flat[order], return_index=True)
-    rows = dy.transpose(0, 2, 1).reshape(-1, dy.shape[1])  # (T·B, D)
-    dW[ids] += np.add.reduceat(rows[order], starts, axis=0)
+    ids, dy_columns = x.reshape(-1), columns(dy)
+    for start in range(0, ids.size, BLOCK):
+        block = slice(start, start + BLOCK)
+        symbols, place = np.unique(ids[block], return_inverse=True)
+        onehot = (np.arange(len(symbols))[:, None] == place.reshape(-1)).astype(dy.dtype)
+        dW[symbols] += onehot @ dy_columns[:, block].T
+
+
+def alphabet(x: Ids) -> tuple[Ids, Ids]:
+    """Return the symbols that occur in a window x (T, B) as a window (S, B) of their own, and where each of x stands.
+
+    Each stands there once, in order; the end of the last row is filled with symbol 0. Where is (T, B), counted row
+    by row.
+    """
+    symbols, places = np.unique(x, return_inverse=True)
+    S = -(-len(symbols) // x.shape[1])
+    rows = np.zeros(S * x.shape[1], x.dtype)
+    rows[: len(symbols)] = symbols
+    return rows.reshape(S, x.shape[1]), places.reshape(x.shape)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # of logits that are not finite the loss is not, which tells

@@ -15,7 +15,7 @@ from charrnn.evaluate import Score, read, score, score_ids, text
 from charrnn.evaluate.lanes import WIDTHS, Lanes, Part, steady_width, with_start
 from charrnn.evaluate.text import BLOCK, SHORT, WARM_UP, last
 from charrnn.model import CharRNN
-from charrnn.ops import Array, Ids
+from charrnn.ops import Array, Ids, alphabet
 from charrnn.vocab import UNKNOWN
 from tests.helpers.models import V, tiny_model
 from tests.helpers.naive import network
@@ -223,3 +223,20 @@ def test_blocks_without_a_known_character_score_nothing() -> None:
 
 def test_a_part_is_warm_before_it_is_scored() -> None:
     assert WARM_UP <= BLOCK // text.PARTS
+
+
+class UnevenSymbols(Uneven):
+    """The same for the products that look symbols up, whose columns are the symbols of a window."""
+
+    def forward(self, x: Ids, state: State, cache: Cache) -> tuple[Array, State]:
+        logits, after = CharRNN.forward(self, x, state, cache)
+        logits += 1e-6 * (alphabet(x)[1] % x.shape[1] >= self.even)[:, None]
+        return logits, after
+
+
+def test_nor_than_have_the_same_bits_wherever_a_symbol_stands_in_its_window() -> None:
+    plain = tiny_model(dtype=np.float32)
+    model = UnevenSymbols(plain.config, plain.vector)
+    assert steady_width(model, START) == 4
+    model.even = 1
+    assert steady_width(model, START) == 1

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from charrnn.ops import (
+    BLOCK,
     Array,
+    alphabet,
     bernoulli,
     columns,
     cross_entropy_backward,
@@ -122,6 +124,18 @@ def test_an_embedding_is_the_row_of_each_id() -> None:
 
 
 @exact
+@given(st.integers(0, 9), st.integers(1, 4), st.integers(1, 12), st.integers(0, 99))
+def test_an_alphabet_has_each_symbol_of_its_window_once(T: int, B: int, V: int, seed: int) -> None:
+    x = np.random.default_rng(seed).integers(0, V, (T, B))
+    symbols, places = alphabet(x)
+    count = len(set(x.flat))
+    assert symbols.shape == (-(-count // B), B)
+    assert symbols.flat[:count].tolist() == sorted(set(x.flat))
+    assert not symbols.flat[count:].any()
+    np.testing.assert_array_equal(symbols.reshape(-1)[places].reshape(T, B), x)
+
+
+@exact
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 12), st.integers(0, 99))
 def test_every_column_of_an_embeddings_gradient_reaches_its_row(T: int, B: int, V: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -131,6 +145,13 @@ def test_every_column_of_an_embeddings_gradient_reaches_its_row(T: int, B: int, 
         expected[x[t, s]] += dy[t, :, s]
     embedding_backward(dy, x, dW)
     assert_allclose(dW, expected, rtol=0, atol=1e-13)
+
+
+def test_an_embeddings_gradient_is_summed_over_all_blocks_of_columns() -> None:
+    x = np.arange(2 * BLOCK + 3).reshape(-1, 1) % V
+    dW = np.zeros((V, E))
+    embedding_backward(np.ones((len(x), E, 1)), x, dW)
+    assert np.array_equal(dW, np.repeat(np.bincount(x[:, 0])[:, None], E, axis=1))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -134,11 +134,17 @@ def steady_width(model: CharRNN, start: int) -> int:
 
     Which do depends on the matrix library and on the shapes; so it is tried, on a few steps of the model itself.
     """
-    x = np.concatenate([[start], np.arange(STEPS - 1) * 7 % model.config.vocab_size])
-    for width in WIDTHS:
-        logits, _ = model.forward(
-            np.repeat(x[:, None], width, axis=1), model.zero_state(width), model.cache(STEPS, width)
-        )
-        if np.array_equal(logits, np.repeat(logits[:, :, :1], width, axis=2)):
-            return width
-    return 1
+    x = np.concatenate([[start], np.arange(STEPS - 1) % model.config.vocab_size])
+    return next((width for width in WIDTHS if is_steady(model, np.repeat(x[:, None], width, axis=1))), 1)
+
+
+def is_steady(model: CharRNN, x: Ids) -> bool:
+    """Tell whether columns x (T, B) of the same ids find the same bits, whichever symbols a window has beside each."""
+    T, B = x.shape
+    logits, _ = model.forward(x, model.zero_state(B), model.cache(T, B))
+    state, cache = model.zero_state(B), model.cache(1, B)
+    for t in range(T):
+        alone, state = model.forward(x[t : t + 1], state, cache)
+        if not np.array_equal(logits[t], np.repeat(alone[0, :, :1], B, axis=1)):
+            return False
+    return True
