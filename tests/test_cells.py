@@ -212,7 +212,7 @@ def test_relu_is_flat_at_zero() -> None:
     assert found == 0
 
 
-MEMORY = {"rnn_tanh": 3 * T + 2, "rnn_relu": 3 * T + 2, "lstm": 15 * T + 6, "gru": 14 * T + 4}  # times H·B numbers
+MEMORY = {"rnn_tanh": 2 * T + 2, "rnn_relu": 2 * T + 2, "lstm": 7 * T + 6, "gru": 5 * T + 5}  # times H·B numbers
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -13,7 +13,9 @@ and backwards, with dh_next as in the Elman RNN:
     dW_hh += [da_r da_z du]_t h_{t-1}ᵀ                   db_n += du_t,  for all t at once, after the loop
     dh_next = z * dh_next + W_hhᵀ [da_r da_z du]
 
-Memory of a layer: (14T + 4)·H·B numbers (3T each of a, the gates, da and dv; T each of h and u; one step's scratch).
+The gates are written over a, da over the gates, and du over u.
+
+Memory of a layer: (5T + 5)·H·B numbers (3T of a; T each of h and u; one step's scratch).
 """
 
 from collections.abc import Callable
@@ -43,11 +45,8 @@ def cache(T: int, B: int, H: int, dtype: DTypeLike) -> Cache:
     """Allocate what backward needs, and one step's scratch."""
     return {
         "h": np.empty((T + 1, H, B), dtype),  # row 0 is the initial state
-        "gates": np.empty((T, 3 * H, B), dtype),  # r z n
         "u": np.empty((T, H, B), dtype),
-        "da": np.empty((T, 3 * H, B), dtype),
-        "dv": np.empty((T, 3 * H, B), dtype),  # da_r da_z du: the gradient of W_hh h_{t-1}
-        "step": np.empty((3 * H, B), dtype),
+        "step": np.empty((4 * H, B), dtype),
     }
 
 
@@ -55,17 +54,17 @@ def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[
     """Run the recurrence over the input's part a (T, 3H, B); return h (T, H, B) and the last state."""
     T, W_hh, b_n = len(a), params["W_hh"], params["b_n"][:, None]
     H = len(b_n)
-    h, v, keep, alive, out = cache["h"], cache["step"], cache.get("keep"), cache.get("alive"), cache.get("out")
+    h, v, keep, alive, out = cache["h"], cache["step"][: 3 * H], cache.get("keep"), cache.get("alive"), cache.get("out")
     (h[0],) = state
     for t in range(T):
-        rz, n, u = cache["gates"][t, : 2 * H], cache["gates"][t, 2 * H :], cache["u"][t]
+        rz, n, u = a[t, : 2 * H], a[t, 2 * H :], cache["u"][t]
         reset_forward(alive, t, h)
         np.matmul(W_hh, h[t], out=v)
-        np.add(a[t, : 2 * H], v[: 2 * H], out=rz)
+        rz += v[: 2 * H]
         squash(rz, 2 * H)
         np.add(v[2 * H :], b_n, out=u)
-        np.multiply(rz[:H], u, out=n)
-        n += a[t, 2 * H :]
+        np.multiply(rz[:H], u, out=v[:H])
+        n += v[:H]
         np.tanh(n, out=n)
         np.subtract(h[t], n, out=h[t + 1])
         h[t + 1] *= rz[H:]
@@ -79,39 +78,35 @@ def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[
 def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads: Params) -> tuple[Array, LayerState]:
     """Go back through the recurrence; add to dW_hh and db_n, return da (T, 3H, B) and the initial state's gradient."""
     T, H = dh.shape[:2]
-    h, da, dv = cache["h"], cache["da"][:T], cache["dv"][:T]
-    keep, alive = cache.get("keep"), cache.get("alive")
+    h, da, keep, alive = cache["h"], cache["a"][:T], cache.get("keep"), cache.get("alive")
     W_hh_T = np.ascontiguousarray(params["W_hh"].T)
-    dh_next, back, slope = dstate[0].copy(), cache["step"][:H], cache["step"][H:]  # (H, B), (H, B), (2H, B)
+    dh_next, dv, dh_z = dstate[0].copy(), cache["step"][: 3 * H], cache["step"][3 * H :]
+    dr, dz, du, drz = dv[:H], dv[H : 2 * H], dv[2 * H :], dv[: 2 * H]
     for t in reversed(range(T)):
-        rz, z, n, u = (
-            cache["gates"][t, : 2 * H],
-            cache["gates"][t, H : 2 * H],
-            cache["gates"][t, 2 * H :],
-            cache["u"][t],
-        )
-        drz, da_n, du = dv[t, : 2 * H], da[t, 2 * H :], dv[t, 2 * H :]
+        rz, r, z, n, u = da[t, : 2 * H], da[t, :H], da[t, H : 2 * H], da[t, 2 * H :], cache["u"][t]
         dh_next += dh[t]
         past = zoneout_backward(keep, t, dh_next)
-        np.subtract(h[t], n, out=drz[H:])
-        drz[H:] *= dh_next
-        dh_z = np.multiply(dh_next, z, out=back)
-        np.multiply(n, n, out=da_n)
-        np.subtract(1, da_n, out=da_n)
+        np.subtract(h[t], n, out=dz)
+        dz *= dh_next
+        np.multiply(dh_next, z, out=dh_z)
         dh_next -= dh_z  # dn
-        da_n *= dh_next
-        np.multiply(da_n, u, out=drz[:H])
-        np.subtract(1, rz, out=slope)
-        slope *= rz
-        drz *= slope
-        np.multiply(da_n, rz[:H], out=du)
-        np.matmul(W_hh_T, dv[t], out=dh_next)
+        n *= n
+        np.subtract(1, n, out=n)
+        n *= dh_next  # da_n
+        np.multiply(n, u, out=dr)
+        np.multiply(n, r, out=du)
+        drz *= rz  # σ' = σ (1 - σ)
+        np.subtract(1, rz, out=rz)
+        rz *= drz  # da_r da_z
+        drz[...], u[...] = rz, du
+        np.matmul(W_hh_T, dv, out=dh_next)
         dh_next += dh_z
         rejoin(past, dh_next)
         reset_backward(alive, t, dh_next)
-    da[:, : 2 * H] = dv[:, : 2 * H]
-    grads["W_hh"] += columns(dv) @ columns(h[:T]).T
-    grads["b_n"] += dv[:, 2 * H :].sum(axis=(0, 2))
+    before, du_all = columns(h[:T]).T, columns(cache["u"][:T])  # (T·B, H), (H, T·B)
+    grads["W_hh"][: 2 * H] += columns(da[:, : 2 * H]) @ before
+    grads["W_hh"][2 * H :] += du_all @ before
+    grads["b_n"] += du_all.sum(axis=1)
     return da, (dh_next,)
 
 

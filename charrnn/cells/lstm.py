@@ -16,7 +16,9 @@ and backwards, with dh_next and dc_next of the step after, 0 after the last one:
 
 The forget gate's bias begins at 1, so that a new network remembers (Jozefowicz et al. 2015).
 
-Memory of a layer: (15T + 6)·H·B numbers (4T each for a, gates and da; T each for h, c and tanh c; one step's scratch).
+The gates are written over a, and da over the gates.
+
+Memory of a layer: (7T + 6)·H·B numbers (4T for a; T each for h, c and tanh c; one step's scratch).
 """
 
 from collections.abc import Callable
@@ -48,8 +50,6 @@ def cache(T: int, B: int, H: int, dtype: DTypeLike) -> Cache:
         "h": np.empty((T + 1, H, B), dtype),  # row 0 is the initial state, here and in c
         "c": np.empty((T + 1, H, B), dtype),
         "tanh_c": np.empty((T, H, B), dtype),
-        "gates": np.empty((T, 4 * H, B), dtype),  # i f o g
-        "da": np.empty((T, 4 * H, B), dtype),
         "step": np.empty((4 * H, B), dtype),
     }
 
@@ -57,15 +57,15 @@ def cache(T: int, B: int, H: int, dtype: DTypeLike) -> Cache:
 def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[Array, LayerState]:
     """Run the recurrence over the input's part a (T, 4H, B); return h (T, H, B) and the last state."""
     T, W_hh, H = len(a), params["W_hh"], params["W_hh"].shape[1]
-    h, c = cache["h"], cache["c"]
+    h, c, step = cache["h"], cache["c"], cache["step"]
     keep, alive, out = cache.get("keep"), cache.get("alive"), cache.get("out")
     h[0], c[0] = state
     for t in range(T):
-        gates, tanh_c = cache["gates"][t], cache["tanh_c"][t]
+        gates, tanh_c = a[t], cache["tanh_c"][t]
         i, f, o, g = gates.reshape(4, H, -1)
         reset_forward(alive, t, h, c)
-        np.matmul(W_hh, h[t], out=gates)
-        gates += a[t]
+        np.matmul(W_hh, h[t], out=step)
+        gates += step
         squash(gates, 3 * H)
         np.multiply(f, c[t], out=c[t + 1])
         np.multiply(i, g, out=tanh_c)
@@ -81,31 +81,33 @@ def forward(params: Params, a: Array, state: LayerState, cache: Cache) -> tuple[
 def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads: Params) -> tuple[Array, LayerState]:
     """Go back through the recurrence; add to dW_hh, return da (T, 4H, B) and the initial state's gradient."""
     T, H = dh.shape[:2]
-    h, c, da, keep, alive = cache["h"], cache["c"], cache["da"][:T], cache.get("keep"), cache.get("alive")
+    h, c, da, keep, alive = cache["h"], cache["c"], cache["a"][:T], cache.get("keep"), cache.get("alive")
     W_hh_T = np.ascontiguousarray(params["W_hh"].T)
     dh_next, dc_next = (part.copy() for part in dstate)
-    slope = cache["step"]
+    dgates = cache["step"]
+    di, df, do, dg = dgates.reshape(4, H, -1)
+    sigmoids, dsigmoids = slice(3 * H), dgates[: 3 * H]
     for t in reversed(range(T)):
-        gates, tanh_c = cache["gates"][t], cache["tanh_c"][t]
+        gates, tanh_c = da[t], cache["tanh_c"][t]
         i, f, o, g = gates.reshape(4, H, -1)
-        da_i, da_f, da_o, da_g = da[t].reshape(4, H, -1)
         dh_next += dh[t]
         past = zoneout_backward(keep, t, dh_next, dc_next)
-        np.multiply(tanh_c, dh_next, out=da_o)
-        np.multiply(tanh_c, tanh_c, out=da_g)
-        np.subtract(1, da_g, out=da_g)
-        da_g *= o
-        da_g *= dh_next
-        dc_next += da_g
-        np.multiply(g, dc_next, out=da_i)
-        np.multiply(c[t], dc_next, out=da_f)
-        np.multiply(i, dc_next, out=da_g)
-        np.multiply(gates, gates, out=slope)  # σ' = σ - σ², and for g: 1 - g²
-        np.subtract(gates[: 3 * H], slope[: 3 * H], out=slope[: 3 * H])
-        np.subtract(1, slope[3 * H :], out=slope[3 * H :])
-        da[t] *= slope
-        np.matmul(W_hh_T, da[t], out=dh_next)
+        np.multiply(tanh_c, dh_next, out=do)
+        tanh_c *= do
+        dh_next -= tanh_c  # (1 - tanh²) dh
+        dh_next *= o
+        dc_next += dh_next
+        np.multiply(g, dc_next, out=di)
+        np.multiply(c[t], dc_next, out=df)
+        np.multiply(i, dc_next, out=dg)
         dc_next *= f
+        dsigmoids *= gates[sigmoids]  # σ' = σ (1 - σ), and for g: 1 - g²
+        np.subtract(1, gates[sigmoids], out=gates[sigmoids])
+        gates[sigmoids] *= dsigmoids
+        g *= g
+        np.subtract(1, g, out=g)
+        g *= dg
+        np.matmul(W_hh_T, gates, out=dh_next)
         rejoin(past, dh_next, dc_next)
         reset_backward(alive, t, dh_next, dc_next)
     grads["W_hh"] += columns(da) @ columns(h[:T]).T

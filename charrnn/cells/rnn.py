@@ -10,9 +10,9 @@ and backwards, from dh_t, the gradient that reaches h_t from the output alone, w
     dW_hh   += da_t h_{t-1}ᵀ                     for all t at once, after the loop
     dh_next  = W_hhᵀ da_t
 
-With zoneout, h_t is no longer f(a_t), so the array a keeps that value for its slope.
+f(a) is written over a, since with zoneout it is not h_t, and da over f(a).
 
-Memory of a layer: (3T + 2)·H·B numbers (a, h, da and one step's scratch).
+Memory of a layer: (2T + 2)·H·B numbers (a, h and one step's scratch).
 """
 
 from collections.abc import Callable
@@ -57,7 +57,6 @@ def cache(T: int, B: int, H: int, dtype: DTypeLike) -> Cache:
     """Allocate what backward needs, and one step's scratch."""
     return {
         "h": np.empty((T + 1, H, B), dtype),  # row 0 is the initial state
-        "da": np.empty((T, H, B), dtype),
         "step": np.empty((H, B), dtype),
     }
 
@@ -85,14 +84,14 @@ def backward(
     slope: Elementwise, params: Params, dh: Array, dstate: LayerState, cache: Cache, grads: Params
 ) -> tuple[Array, LayerState]:
     """Go back through the recurrence; add to dW_hh, return da (T, H, B) and the initial state's gradient."""
-    T, h, f, da = len(dh), cache["h"], cache["a"], cache["da"][: len(dh)]
+    T, h, da = len(dh), cache["h"], cache["a"][: len(dh)]
     keep, alive = cache.get("keep"), cache.get("alive")
     W_hh_T = np.ascontiguousarray(params["W_hh"].T)  # one copy a window: 8 to 11 % faster products than with the view
     dh_next = dstate[0].copy()  # (H, B)
     for t in reversed(range(T)):
         dh_next += dh[t]
         past = zoneout_backward(keep, t, dh_next)
-        slope(f[t], da[t])
+        slope(da[t], da[t])
         da[t] *= dh_next
         np.matmul(W_hh_T, da[t], out=dh_next)
         rejoin(past, dh_next)
