@@ -272,8 +272,6 @@ def high_water(process: str) -> int:
 
 def sampling() -> Iterator[Sequence[str]]:
     """Time the writing of samples side by side, plain and with filters."""
-    from threadpoolctl import threadpool_limits
-
     from benchmarks import peers
 
     yield "writing samples", "charrnn", "PyTorch", "ratio", "with --top-p 0.9, to plain"
@@ -281,10 +279,9 @@ def sampling() -> Iterator[Sequence[str]]:
     for B, length in ((1, 2000), (64, 300)):
 
         def written(cores: int, filters: Settings, B: int = B, length: int = length) -> None:
-            with threadpool_limits(cores, "blas"):
-                wish = Wish(length, filters)
-                for _ in samples(checkpoint.model, checkpoint.vocab, np.zeros(1, np.int64), 1, B, wish):
-                    pass
+            prompt, wish = np.zeros(1, np.int64), Wish(length, filters)
+            for _ in samples(checkpoint.model, checkpoint.vocab, prompt, 1, B, wish, cores):
+                pass
 
         def torch_written(cores: int, B: int = B, length: int = length) -> None:
             torch_threads(cores)
@@ -314,9 +311,10 @@ def best(times: Mapping[tuple[str, int], float], who: str) -> tuple[float, int]:
 
 
 def start() -> Iterator[Sequence[str]]:
-    """Time the start of commands beside that of the packages they are made of."""
+    """Time the start of commands beside that of the packages they are made of, as in a shell of a user."""
     yield "start", "milliseconds", "to"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    foreign = {"PYTHONDONTWRITEBYTECODE", *(f"{library}_THREADS" for library in threads.LIBRARIES)}
+    environment = {name: value for name, value in os.environ.items() if name not in foreign}
     with tempfile.TemporaryDirectory() as folder:
         model = str(Path(folder, "model.npz"))
         charrnn = [sys.executable, "-m", "charrnn"]

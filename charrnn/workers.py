@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,24 +21,25 @@ from numpy.typing import DTypeLike, NDArray
 from charrnn.errors import CharRNNError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
     from multiprocessing.connection import Connection
 
 Task = Callable[..., Any]
 STOPS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}  # for who asks
+FORKS = sys.platform == "linux"  # elsewhere matrix libraries may not be used after a fork
+PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
 
 class Worker(Protocol):
     """Somebody who does one task again and again."""
 
     def ask(self, *question: Any) -> None:
-        """Let the worker call its task with these arguments."""
+        """Let the worker call its task with these arguments, after what it was asked before."""
 
     def answer(self) -> Any:
-        """Wait for what the task returns, or raise what it raises."""
+        """Wait for what the task returns to the first question not answered yet, or raise what it raises."""
 
     def close(self) -> None:
-        """Let the worker go, when it has done what it was asked."""
+        """Let the worker go; what it has not answered is no longer wanted."""
 
 
 def shared(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -47,31 +49,29 @@ def shared(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def hire(task: Task) -> Worker:
-    """Return a worker for a task: a process on Linux; elsewhere matrix libraries may not be used after a fork."""
-    return Process(task) if sys.platform == "linux" else Thread(task)
+    """Return a worker for a task: a process where it can be forked, or else a thread."""
+    return Process(task) if FORKS else Thread(task)
 
 
 class Thread:
     """A thread that does a task."""
 
-    asked: "Future[Any]"
-
     def __init__(self, task: Task) -> None:
-        from concurrent.futures import ThreadPoolExecutor  # late, as below: only training needs them
+        from concurrent.futures import Future, ThreadPoolExecutor  # late, as below: only training needs them
 
-        self.task, self.pool = task, ThreadPoolExecutor(1)
+        self.task, self.pool, self.asked = task, ThreadPoolExecutor(1), deque[Future[Any]]()
 
     def ask(self, *question: Any) -> None:
         """Let the thread call its task with these arguments."""
-        self.asked = self.pool.submit(self.task, *question)
+        self.asked.append(self.pool.submit(self.task, *question))
 
     def answer(self) -> Any:
         """Wait for what the task returns, or raise what it raises."""
-        return self.asked.result()
+        return self.asked.popleft().result()
 
     def close(self) -> None:
         """Wait for the thread and end it."""
-        self.pool.shutdown()
+        self.pool.shutdown(cancel_futures=True)
 
 
 class Process:
@@ -87,6 +87,7 @@ class Process:
             self.pid = os.fork()
         if not self.pid:
             try:
+                end_with_parent()
                 serve(task, theirs)
             finally:
                 os._exit(0)  # nothing else of the copied program is run
@@ -109,10 +110,19 @@ class Process:
         return result
 
     def close(self) -> None:
-        """Let the process end, and wait until it has."""
+        """End the process."""
         self.pipe.close()
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
+
+
+def end_with_parent() -> None:
+    """Let the kernel kill this process when the one that it was copied from dies, whatever it is doing."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 def serve(task: Task, pipe: "Connection") -> None:

@@ -1,3 +1,4 @@
+import os
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -9,10 +10,10 @@ from charrnn.config import Stream
 from charrnn.errors import DivergedError, UsageError
 from charrnn.model import CharRNN
 from charrnn.ops import Ids
-from charrnn.sampling import Piece, Wish, generate, lanes, sample_rng
+from charrnn.sampling import Piece, Wish, generate, lanes, sample_rng, writing
 from charrnn.sampling import samples as pieces_of
 from charrnn.sampling.filters import DIVERGED, chain, nats, pick
-from charrnn.sampling.writing import GROUPS, Sample, in_order
+from charrnn.sampling.writing import WIDTH, Sample, in_order, lots
 from charrnn.vocab import Vocab, codes_of
 from tests.helpers.files import cell_settings
 from tests.helpers.models import V, tiny_model
@@ -29,8 +30,9 @@ class Text(NamedTuple):
 
 def samples(model: CharRNN, count: int, seed: int = 5, prompt: Ids | None = None, **wish: Any) -> list[Text]:
     """Write samples, and put the pieces of each together."""
-    texts, parts = list[Text](), ""
-    for piece in pieces_of(model, LETTERS, np.array([1, 2]) if prompt is None else prompt, seed, count, Wish(**wish)):
+    texts, parts, cores = list[Text](), "", wish.pop("cores", 1)
+    start = np.array([1, 2]) if prompt is None else prompt
+    for piece in pieces_of(model, LETTERS, start, seed, count, Wish(**wish), cores):
         assert piece.sample == len(texts)
         parts += piece.text
         if piece.finish:
@@ -68,8 +70,8 @@ def naive_sample(model: CharRNN, index: int, length: int, filters: dict[str, Any
 @pytest.mark.parametrize("burst", [1, 32])
 @every_cell
 def test_every_sample_equals_a_naive_one(cell: str, burst: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charrnn.sampling.writing.GROUPS", (1, 2, 3))  # so that a lane has several samples
-    monkeypatch.setattr("charrnn.sampling.writing.BURST", burst)
+    monkeypatch.setattr(writing, "WIDTH", 3)  # so that a lane has several samples
+    monkeypatch.setattr(writing, "BURST", burst)
     monkeypatch.setattr(lanes, "AHEAD", 7)
     model = tiny_model(num_layers=2, zoneout=0.1, **cell_settings(cell))
     filters, stops = {"temperature": 1.3, "top_p": 0.97}, ["ab", "gcc", "de"]
@@ -85,10 +87,42 @@ def test_every_sample_equals_a_naive_one(cell: str, burst: int, monkeypatch: pyt
 def test_a_sample_is_the_same_to_the_last_bit_whatever_the_count(cell: str) -> None:
     model = tiny_model(dtype=np.float32, hidden_size=33, ensemble=2, **cell_settings(cell))
     wish: dict[str, Any] = {"length": 70, "stops": ["abc", "dd"], "scored": True}
-    many = samples(model, sum(GROUPS) + 20, **wish)
+    many = samples(model, 3 * WIDTH, **wish)
     assert len({text for text, *_ in many}) > 20
-    for count in (1, 2, 3, 1 + GROUPS[1], 2 + GROUPS[1], 40, sum(GROUPS), sum(GROUPS) + 1):
-        assert samples(model, count, **wish) == many[:count]  # their costs too, which show a bit
+    for count in (1, 2, 3, WIDTH, WIDTH + 1, WIDTH + 2, 2 * WIDTH + 3):
+        for cores in (1, 2, 3) if count > WIDTH else (2,):
+            assert samples(model, count, **wish, cores=cores) == many[:count]  # their costs too, which show a bit
+
+
+@pytest.mark.parametrize("hands", [1, 2, 3])
+@pytest.mark.parametrize("count", [0, 1, 2, WIDTH + 1, 2 * WIDTH + 1, 500, 10_000])
+def test_lots_are_whole_rounds_of_lanes(count: int, hands: int) -> None:
+    parts = list(lots(count, hands))
+    assert [i for part in parts for i in part] == list(range(count))
+    assert [part.start for part in parts] == [0, *range(1, count, len(parts[1]) if len(parts) > 1 else 1)][: len(parts)]
+    assert all((part.start - 1) % WIDTH == 0 and len(part) <= writing.LOT for part in parts[1:])
+
+
+def test_lots_of_all_hands_are_written_and_no_worker_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    wish: dict[str, Any] = {"length": 9, "stops": ["a"]}
+    monkeypatch.setattr(writing, "WIDTH", 2)
+    monkeypatch.setattr(writing, "LOT", 4)
+    alone = samples(model, 30, **wish)
+    for cores in (2, 3, 50):
+        assert samples(model, 30, **wish, cores=cores) == alone
+    first = pieces_of(model, LETTERS, np.array([1]), 5, 30, Wish(length=9), 3)
+    assert next(first).sample == 0
+    first.close()  # type: ignore[attr-defined]  # a generator
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_what_a_worker_finds_wrong_is_told() -> None:
+    model = tiny_model()
+    model.params["head.b_y"][:] = np.nan
+    with pytest.raises(DivergedError):
+        samples(model, 40, cores=2)
 
 
 def test_a_sample_depends_on_seed_and_index_alone() -> None:

@@ -38,6 +38,14 @@ def test_a_worker_answers_what_its_task_returns_or_raises(kind: Any) -> None:
 
 
 @BOTH
+def test_questions_are_answered_in_their_order(kind: Any) -> None:
+    with closing(kind(triple)) as worker:
+        for number in (1, 2, 3):
+            worker.ask(number)
+        assert [worker.answer() for _ in range(3)] == [3, 6, 9]
+
+
+@BOTH
 def test_what_is_shared_is_seen_by_both(kind: Any) -> None:
     numbers = shared((2, 3), np.float32)
     assert numbers.shape == (2, 3)
@@ -63,6 +71,12 @@ def test_nobody_is_left_behind() -> None:
     assert threading.active_count() == threads
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread cannot be ended")
+def test_what_is_no_longer_wanted_is_not_waited_for() -> None:
+    with closing(Process(time.sleep)) as worker:
+        worker.ask(1e6)
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are threads")
@@ -92,7 +106,10 @@ def test_signals_are_for_the_process_that_asks(helper: Process) -> None:
 
 @linux
 def test_a_worker_holds_no_file_and_ends_when_its_asker_is_killed() -> None:
-    code = "from charrnn.workers import hire; w = hire(abs); w.ask(-3); w.answer(); print(w.pid, flush=True); input()"
+    code = (
+        "import time; from charrnn.workers import hire; w = hire(time.sleep); w.ask(0); w.answer(); w.ask(1e6); "
+        "print(w.pid, flush=True); input()"
+    )
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code], env=IMPORTABLE, stdin=pipe, stdout=pipe, text=True) as asker:
         assert asker.stdout

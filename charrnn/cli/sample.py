@@ -22,6 +22,7 @@ from charrnn.cli.options import (
 from charrnn.cli.streams import Output
 from charrnn.errors import UsageError
 from charrnn.terminal import say
+from charrnn.threads import cores
 
 if TYPE_CHECKING:
     from charrnn.ops import Ids
@@ -104,7 +105,7 @@ def sample(
         raise UsageError("--length -1 never ends: give a length, a --stop or a --regex with --count or --json")
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     filters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    use_threads(threads, shared=True)
+    use_threads(threads)
     from charrnn.checkpoint import CheckpointStore
     from charrnn.sampling import Wish, alphabet, samples
 
@@ -127,7 +128,7 @@ def sample(
         seed = secrets.randbits(32)
         if not quiet:
             say(f"seed: {seed}")
-    pieces = samples(checkpoint.best_model, vocab, prompt_ids(vocab, text), seed, count, wish)
+    pieces = samples(checkpoint.best_model, vocab, prompt_ids(vocab, text), seed, count, wish, cores())
     echo = "" if no_echo else text
     if json:
         write_records(pieces, echo, {"seed": seed}, {"model": str(path)})

@@ -66,7 +66,8 @@ def top_p(logits: Logits, p: float) -> Logits:
     mass = np.exp(ascending)
     np.add.accumulate(mass, 1, None, mass)  # of so many of the unlikeliest
     kept = (mass > mass[:, -1:] * min(1 - p, ALMOST_1)).argmax(1)  # the first that cannot be spared
-    kept += np.arange(0, mass.size, mass.shape[1])  # where it stands in all rows, one after the other
+    if len(mass) > 1:
+        kept += np.arange(0, mass.size, mass.shape[1])  # where it stands in all rows, one after the other
     return without(logits, logits < ascending.take(kept)[:, None])
 
 

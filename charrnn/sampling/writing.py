@@ -1,15 +1,19 @@
 """Samples: texts that go on from one prompt, many at once, each with its end, handed on in their order.
 
 Sample i is the same text to the last bit, however many there are. A product's last bits depend on how many columns it
-has and on which of them a text is, so both follow from i: samples stand in GROUPS, written one after the other, and
-sample i of a group of N lanes in lane i mod N. All lanes are computed, used or not, and a lane whose sample has ended
-goes on with the next one that is its own.
+has and on which of them a text is, so both follow from i: sample 0 is alone, sample i > 0 stands in lane i - 1 mod
+WIDTH of as many. All lanes are computed, used or not, and a lane whose sample has ended goes on with the next one that
+is its own.
+
+So samples 1, 2, … can be written in lots anywhere: they are dealt out to this process and to workers, a core each.
 """
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from itertools import chain, islice, takewhile
+from functools import partial
+from itertools import islice, takewhile
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -22,10 +26,10 @@ from charrnn.sampling.rule import Rule, Rules
 from charrnn.sampling.stepper import Start, read_prompt
 from charrnn.sampling.stops import Stops, check_stops
 from charrnn.vocab import Vocab
+from charrnn.workers import FORKS, Worker, hire
 
-# The lanes of each group, which are its samples too, but for the last one's, which takes all that are left: one sample
-# shall not pay for many lanes, nor a few.
-GROUPS = (1, 16, 48)
+WIDTH = 32  # lanes: of 48 each costs a sixth less, but two cores are better shared, and a few samples pay for fewer
+LOT = 8 * WIDTH  # the most samples that are written in one go: the next ones wait for the slowest of them
 
 Finish = Literal["length", "stop", "regex"]
 
@@ -106,28 +110,60 @@ class Sample:
         return Piece(self.index, text, self.finish, sum(self.costs[: self.written]) / self.written if scored else None)
 
 
-def samples(model: CharRNN, vocab: Vocab, prompt: Ids, seed: int, count: int, wish: Wish) -> Iterator[Piece]:
+def samples(
+    model: CharRNN, vocab: Vocab, prompt: Ids, seed: int, count: int, wish: Wish, cores: int = 1
+) -> Iterator[Piece]:
     """Write samples 0 … count-1 that go on from the ids of a prompt (N,), N ≥ 1, in their order, piece by piece.
 
-    Sample i depends on the seed and on i, not on the count. Raises DivergedError if logits are not finite.
+    Sample i depends on the seed and on i, not on the count, nor on the cores. Without a length there may be no end of
+    the first samples, and none is begun before they have one. Raises DivergedError if logits are not finite.
     """
-    start = read_prompt(model, prompt)
-    groups = (written(start, vocab, seed, indices, width, wish) for indices, width in grouped(count))
-    return in_order(chain.from_iterable(groups))
+    write = partial(written, read_prompt(model, prompt), vocab, seed, wish)
+    hands = min(cores, 1 + -(-(count - 1) // WIDTH)) if FORKS and wish.length is not None else 1
+    return in_order(dealt(write, lots(count, hands), hands))
 
 
-def grouped(count: int) -> Iterator[tuple[range, int]]:
-    """Return the indices of each group that is needed, and its lanes."""
-    left = range(count)
-    for width in GROUPS:
-        size = len(left) if width == GROUPS[-1] else min(width, len(left))
-        if size:
-            yield left[:size], width
-        left = left[size:]
+def lots(count: int, hands: int) -> Iterator[range]:
+    """Part samples 0 … count-1 into lots: the first alone, then whole rounds of WIDTH, several lots for each hand."""
+    if count:
+        yield range(1)
+    rounds = -(-(count - 1) // WIDTH)
+    size = min(LOT, max(1, rounds // (4 * max(1, hands))) * WIDTH)
+    for first in range(1, count, size):
+        yield range(first, min(first + size, count))
 
 
-def written(start: Start, vocab: Vocab, seed: int, indices: range, width: int, wish: Wish) -> Iterator[Piece]:
-    """Write the samples of these indices in so many lanes; yield their pieces as they come."""
+def dealt(write: Callable[[range], Iterator[Piece]], lots: Iterator[range], hands: int) -> Iterator[Piece]:
+    """Yield what is written of each lot by this process and hands - 1 workers: a sample's pieces in their order.
+
+    This process begins with the first lot, and then takes one of every `hands` that follow.
+    """
+    with ExitStack() as stack:
+        workers = [stack.enter_context(closing(hire(lambda lot: list(write(lot))))) for _ in range(hands - 1)]
+        first = list(islice(lots, 1))
+        asked, own = ask(workers, lots), list(islice(lots, 1))
+        for lot in first:
+            yield from write(lot)
+        while asked or own:
+            for lot in own:
+                yield from write(lot)
+            busy, asked, own = asked, ask(workers, lots), list(islice(lots, 1))  # asked anew before they have answered
+            for worker in busy:
+                yield from worker.answer()
+
+
+def ask(workers: Iterable[Worker], lots: Iterator[range]) -> list[Worker]:
+    """Ask each worker for a lot, while there are any; return those that were asked."""
+    asked = []
+    for worker, lot in zip(workers, lots, strict=False):
+        worker.ask(lot)
+        asked.append(worker)
+    return asked
+
+
+def written(start: Start, vocab: Vocab, seed: int, wish: Wish, indices: range) -> Iterator[Piece]:
+    """Write the samples of these indices, 0 alone or in their lanes; yield their pieces as they come."""
+    width = 1 if indices.start == 0 else WIDTH
     lanes = Lanes(start, width, wish.filters, wish.scored)
     queues = [iter(indices[b::width]) for b in range(width)]
     ends = frozenset(int(vocab.encode(stop)[-1]) for stop in wish.stops)
