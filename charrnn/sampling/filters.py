@@ -121,9 +121,10 @@ def pick(logits: Logits, numbers: NDArray[np.float64]) -> Ids:
 
     Where a row is not finite it is DIVERGED. Shapes: (B, V), (B,) -> (B,).
     """
-    cumulative = np.exp(logits).cumsum(axis=1)
-    total = cumulative[:, -1]
-    ids: Ids = (cumulative > (numbers * total)[:, None]).argmax(axis=1)
+    cumulative = np.exp(logits.T)  # (V, B): so the sums of all rows grow side by side
+    np.add.accumulate(cumulative, 0, None, cumulative)
+    total = cumulative[-1]
+    ids: Ids = (cumulative > numbers * total).argmax(axis=0)
     if not np.isfinite(sum(total.tolist())):
         ids[~np.isfinite(total)] = DIVERGED
     return ids

@@ -4,11 +4,10 @@ The equations are those of Network.forward, with one product a layer and charact
 step t+1 and by the matrix above for step t, these stand one below the other:
 
     v_l     = [W_hh; W_above] h_t            W_above: W_xh of layer l+1, or head.W_hy
-    a_0     = table[id]                      table = embed.W W_xhᵀ + b_h, a row a symbol
+    a_0     = table[:, id]                   table = W_xh embed.Wᵀ + b_h, a column a symbol
     a_{l+1} = the lower part of v_l + b_h    logits likewise, from the highest layer
 
-The memory is B rows, since a look-up copies rows and a softmax sums along them; the cells see the transposed views,
-whose columns are the texts. Every operation is bound to its arrays once, so a step only calls one after the other.
+Every operation is bound to its arrays once, so a step only calls one after the other.
 """
 
 from collections.abc import Callable
@@ -33,18 +32,18 @@ class Stack(NamedTuple):
     """A network and its weights as a step wants them."""
 
     network: Network
-    table: Array | None  # (V, G·H), unless it would be too large
-    matrices: list[Array]  # of each layer (H, G·H + the rows of the matrix above)
+    table: Array | None  # (G·H, V), unless it would be too large
+    matrices: list[Array]  # of each layer (G·H + the rows of the matrix above, H)
 
 
 def stacked(network: Network) -> Stack:
     """Return a network with its matrices in stacks, copied."""
     params, L = network.params, network.config.num_layers
     above = [*(params[f"layers.{l}.W_xh"] for l in range(1, L)), params["head.W_hy"]]
-    matrices = [np.ascontiguousarray(np.concatenate([params[f"layers.{l}.W_hh"], above[l]]).T) for l in range(L)]
+    matrices = [np.concatenate([params[f"layers.{l}.W_hh"], above[l]]) for l in range(L)]
     W_xh, b_h = params["layers.0.W_xh"], params["layers.0.b_h"]
     small = len(params["embed.W"]) * len(W_xh) <= TABLE_NUMBERS
-    return Stack(network, params["embed.W"] @ W_xh.T + b_h if small else None, matrices)
+    return Stack(network, W_xh @ params["embed.W"].T + b_h[:, None] if small else None, matrices)
 
 
 class Start(NamedTuple):
@@ -69,7 +68,7 @@ def read_prompt(model: CharRNN, prompt: Ids) -> Start:
 
 
 class Stepper:
-    """B texts that go on from a prompt. Which rows they are, and of how many, decides the last bits of their logits."""
+    """B texts that go on from a prompt, a column each; which, and of how many, decides the last bits of its logits."""
 
     @forgiving
     def __init__(self, start: Start, B: int) -> None:
@@ -77,61 +76,61 @@ class Stepper:
         self.last = start.last
         self.line_end = config.line_end
         self.ids = np.full(B, start.last, np.intp)
-        self.carried: list[Array] = []  # all that a text has of its past, a row each: states, and their part of v
+        self.carried: list[Array] = []  # all of a text's past, a column each: states, and their part of v
         self.operations: list[Operation] = []
-        each = np.empty((len(start.stacks), B, config.vocab_size))
+        each = np.empty((len(start.stacks), config.vocab_size, B))
         for stack, state, logits in zip(start.stacks, start.states, each, strict=True):
             self.bind(stack, state, logits)
-        self.logits: Logits = each[0]
+        mean = each[0]
         if len(each) > 1:
-            self.logits = np.empty_like(each[0])
-            self.operations.append(partial(np.mean, each, 0, None, self.logits))
+            mean = np.empty_like(each[0])
+            self.operations.append(partial(np.mean, each, 0, None, mean))
+        self.logits: Logits = mean.T
         self.begun = [array.copy() for array in self.carried]
 
     def bind(self, stack: Stack, state: State, logits: Logits) -> None:
-        """Add the operations of a network, and what it carries from step to step; its logits go to (B, V)."""
+        """Add the operations of a network, and what it carries from step to step; its logits go to (V, B)."""
         network, B = stack.network, len(self.ids)
         params, GH = network.params, network.cell.gates * network.config.hidden_size
-        a = np.empty((B, GH), network.dtype)
+        a = np.empty((GH, B), network.dtype)
         self.operations += look_up(stack, self.ids, a)
         for l, W in enumerate(stack.matrices):
-            parts = [np.repeat(part.T, B, axis=0) for part in state[l]]  # each (B, H)
-            h, v = parts[0], np.empty((B, W.shape[1]), network.dtype)
-            own, up, multiply = v[:, :GH], v[:, GH:], partial(np.matmul, h, W, v)
-            columns = a.T, own.T, tuple(part.T for part in parts)
-            step = layer_step(network.cell, scope(params, f"layers.{l}."), *columns, network.config.zoneout)
+            parts = tuple(np.repeat(part, B, axis=1) for part in state[l])  # each (H, B)
+            v = np.empty((len(W), B), network.dtype)
+            own, up, multiply = v[:GH], v[GH:], partial(np.matmul, W, parts[0], v)
+            step = layer_step(network.cell, scope(params, f"layers.{l}."), a, own, parts, network.config.zoneout)
             multiply()
             self.carried += [*parts, own]
             is_last = l == len(stack.matrices) - 1
-            b = params["head.b_y" if is_last else f"layers.{l + 1}.b_h"]
-            a = np.empty((B, GH), network.dtype)
+            b = params["head.b_y" if is_last else f"layers.{l + 1}.b_h"][:, None]
+            a = np.empty((GH, B), network.dtype)
             self.operations += [step, multiply, partial(np.add, up, b, logits if is_last else a)]
 
     def restart(self, b: int) -> None:
-        """Let row b begin anew after the prompt, to the same bits as at first."""
+        """Let column b begin anew after the prompt, to the same bits as at first."""
         self.ids[b] = self.last
         for array, first in zip(self.carried, self.begun, strict=True):
-            array[b] = first[b]
+            array[:, b] = first[:, b]
 
     def step(self) -> Logits:
         """Read `ids` (B,); return the logits (B, V) of what comes next, which stay until the next step."""
         if self.line_end is not None:
             lines = np.flatnonzero(self.ids == self.line_end)
             for array in self.carried if len(lines) else ():
-                array[lines] = 0  # what zero states are multiplied to is zero
+                array[:, lines] = 0  # what zero states are multiplied to is zero
         for operation in self.operations:
             operation()
         return self.logits
 
 
 def look_up(stack: Stack, ids: Ids, a: Array) -> list[Operation]:
-    """Return what writes to a (B, G·H) the first layer's W_xh x + b_h of ids (B,)."""
+    """Return what writes to a (G·H, B) the first layer's W_xh x + b_h of ids (B,)."""
     if stack.table is not None:
-        return [partial(stack.table.take, ids, 0, a, "clip")]
+        return [partial(stack.table.take, ids, 1, a, "clip")]
     params = stack.network.params
     embedded = np.empty((len(ids), params["embed.W"].shape[1]), a.dtype)
     return [
         partial(params["embed.W"].take, ids, 0, embedded, "clip"),
-        partial(np.matmul, embedded, params["layers.0.W_xh"].T, a),
-        partial(np.add, a, params["layers.0.b_h"], a),
+        partial(np.matmul, params["layers.0.W_xh"], embedded.T, a),
+        partial(np.add, a, params["layers.0.b_h"][:, None], a),
     ]
