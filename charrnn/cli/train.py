@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from charrnn.checkpoint import CheckpointStore
 
 TRAINING = set(TrainConfig.__dataclass_fields__)
+CLASSICS = ("tinyshakespeare", "mobydick", "kjv", "sqlite")  # what corpora/download.py fetches
 SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize", "lines"} - {"steps"}
 
 
@@ -278,9 +279,10 @@ def refuse_the_corpus(store: "CheckpointStore", sources: tuple[str, ...]) -> Non
 def refuse_a_text_to_fetch(sources: tuple[str, ...]) -> None:
     """Raise TextError for a classic text that is not there: say how it is fetched."""
     for source in sources:
-        if "shakespeare" in Path(source).stem.lower() and not os.path.exists(source):
-            fetched = "`python corpora/download.py tinyshakespeare` fetches tinyshakespeare.txt"
-            raise TextError(f"{source}: no such file: {fetched}")
+        stem = Path(source).stem.lower()
+        name = "tinyshakespeare" if "shakespeare" in stem else stem
+        if name in CLASSICS and not os.path.exists(source):
+            raise TextError(f"{source}: no such file: `python corpora/download.py {name}` fetches {name}.txt")
 
 
 def refuse_a_missing_folder(store: "CheckpointStore") -> None:
