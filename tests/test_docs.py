@@ -1,17 +1,21 @@
 """The pages for those who begin and for those who change the code: what they name exists, what they say to do works."""
 
 import re
-import shutil
-import subprocess
+import shlex
 from pathlib import Path
 from pkgutil import resolve_name
 
-from tests.helpers.command import ENVIRONMENT, TEXT, command
+import pytest
+
+from charrnn.cli.commands import COMMANDS
+from tests.helpers.cli_page import options
+from tests.helpers.command import TEXT, on_terminal
 from tests.test_imports import LEVEL
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 TOUR = (ROOT / "docs" / "tour.md").read_text("utf-8")
+FLAG = r"(?<![\w-])--?[a-z][\w-]*"
 
 
 def test_the_architecture_names_functions_tests_and_files_that_exist() -> None:
@@ -52,20 +56,46 @@ def test_the_links_of_the_pages_lead_somewhere() -> None:
             assert (ROOT / "docs" / link).exists(), (page, link)
 
 
-def test_the_commands_of_the_tour_work_with_tiny_budgets(tmp_path: Path) -> None:
-    commands = re.findall(r"^    \$ (.*)$", TOUR, re.M)
-    assert len(commands) == 10
-    (tmp_path / "texts").mkdir()
-    for name in ("a.txt", "b.txt"):
-        (tmp_path / "texts" / name).write_text(TEXT.replace("than", "KING than"))
-    (tmp_path / "other.txt").write_text(TEXT)
-    line = " ".join(f"'{part}'" for part in command())
-    tiny = [re.sub(r"--time \S+", "--steps 4", re.sub(r"--epochs \d+", "--steps 30", words)) for words in commands]
-    script = f'set -e -o pipefail\ncharrnn() {{ {line} "$@"; }}\n' + "\n".join(tiny)
-    bash = shutil.which("bash")
-    assert bash
-    small = {"CHARRNN_HIDDEN_SIZE": "8", "CHARRNN_NUM_LAYERS": "1", "CHARRNN_BATCH_SIZE": "10"}
-    env = {**ENVIRONMENT, **small}
-    run = subprocess.run([bash, "-c", script], cwd=tmp_path, env=env, capture_output=True, timeout=120)
-    assert run.returncode == 0, run.stderr.decode()
-    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"first.npz", "good.npz", "best.npz"}
+@pytest.mark.parametrize("page", ["README.md", "docs/tour.md", "docs/library.md", "docs/bptt.md", "corpora/README.md"])
+def test_the_commands_on_a_page_have_the_options_that_it_gives_them(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    for name, rest in re.findall(rf"charrnn ({'|'.join(COMMANDS)})\b([^\n`#|]*)", text):
+        known = {flag for head, *_ in options(name) for flag in re.findall(FLAG, head)}
+        assert {*re.findall(FLAG, rest)} <= known, (page, name, rest)
+
+
+# ---- the tour ----
+
+SMALL = {"CHARRNN_HIDDEN_SIZE": "8", "CHARRNN_NUM_LAYERS": "1", "CHARRNN_BATCH_SIZE": "10", "NO_COLOR": "1"}
+BUDGETS = {r"--time \S+": "--steps 4", r"--epochs \S+": "--steps 40", r"--sample-every \S+": "--sample-every 2"}
+
+
+def transcripts(page: str) -> list[tuple[str, str]]:
+    """The commands of a page, and what it shows below each."""
+    return re.findall(r"^```console\n\$ (.*)\n((?:(?!```).*\n)*)```", page, re.M)
+
+
+def shape(line: str) -> str:
+    """A line without what differs between runs: its figures, its times, and the blanks that align them."""
+    return " ".join(re.sub(r"(\d[\d,.]*[dhms]?)+", "#", line).split())
+
+
+def test_the_commands_of_the_tour_work_and_show_what_it_says(work: Path) -> None:
+    (work / "texts").mkdir()
+    for name in ("texts/a.txt", "texts/b.txt", "README.md"):
+        Path(name).write_text(TEXT.replace("than", "KING than"))
+    done = transcripts(TOUR)
+    assert len(done) == 10
+    for line, told in done:
+        for budget, tiny in BUDGETS.items():
+            line = re.sub(budget, tiny, line)
+        result = on_terminal(*shlex.split(line)[1:], env=SMALL, columns=100)
+        assert result.code == 0, result.err
+        if " sample " in line:
+            assert len(told) == len(result.text), line
+            continue
+        seen = [shape(part) for part in re.split(r"[\r\n]", result.err + result.text)]
+        for expected in told.splitlines():
+            assert expected == "..." or shape(expected) in seen, (line, expected, seen)
+            seen = seen[seen.index(shape(expected)) + 1 :] if expected != "..." else seen
+    assert {path.name for path in (work / "checkpoints").iterdir()} == {"first.npz", "good.npz", "best.npz"}

@@ -168,7 +168,7 @@ def train(
     ] = None,
     eval_every: Annotated[
         int | None,
-        option("--eval-every", metavar="N", text="Steps between validations; ten a run, fewer where much is held out."),
+        option("--eval-every", metavar="N", text="Steps between validations; ten a run, fewer where one is long."),
     ] = None,
     patience: Annotated[
         int | None,
