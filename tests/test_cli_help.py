@@ -1,5 +1,4 @@
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -9,7 +8,7 @@ import pytest
 
 from charrnn import __version__
 from tests.helpers import cli_page
-from tests.helpers.command import ENVIRONMENT, TEXT, charrnn, command, ok
+from tests.helpers.command import ENVIRONMENT, TEXT, charrnn, in_bash, ok
 
 COMMANDS = ("train", "sample", "eval", "info")
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "cli.md").read_text()
@@ -117,19 +116,9 @@ def test_the_examples_of_the_document_work(tmp_path: Path) -> None:
     for name, text in {"novel.txt": novel, "letter.txt": TEXT, "poems/1.txt": TEXT, "poems/2.txt": novel}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    line = " ".join(f"'{part}'" for part in command())
-    prologue = f'set -e -o pipefail\ncharrnn() {{ {line} "$@"; }}\n'
-    bash = shutil.which("bash")
-    assert bash
-    run = subprocess.run(
-        [bash, "-c", prologue + script],
-        cwd=tmp_path,
-        env=ENVIRONMENT | {"CHARRNN_HIDDEN_SIZE": "16"},
-        capture_output=True,
-        timeout=120,
-    )
-    assert run.returncode == 0, run.stderr.decode()
-    out = run.stdout.decode()
+    result = in_bash(script, tmp_path, {"CHARRNN_HIDDEN_SIZE": "16"})
+    assert result.code == 0, result.err
+    out = result.text
     assert out.startswith("checkpoints/novel.npz\ncheckpoints/novel.npz\nIt was ")
     assert "\npoems/" in out.replace("\t", "\n")
     assert (tmp_path / "samples.jsonl").read_text().count("\n") == 3

@@ -9,12 +9,14 @@ import pytest
 
 from charrnn.cli.commands import COMMANDS
 from tests.helpers.cli_page import options
-from tests.helpers.command import TEXT, on_terminal
+from tests.helpers.command import TEXT, in_bash, on_terminal
 from tests.test_imports import LEVEL
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
 TOUR = (ROOT / "docs" / "tour.md").read_text("utf-8")
+SMALL = {"CHARRNN_HIDDEN_SIZE": "8", "CHARRNN_NUM_LAYERS": "1", "CHARRNN_BATCH_SIZE": "10", "NO_COLOR": "1"}
 FLAG = r"(?<![\w-])--?[a-z][\w-]*"
 
 
@@ -64,9 +66,24 @@ def test_the_commands_on_a_page_have_the_options_that_it_gives_them(page: str) -
         assert {*re.findall(FLAG, rest)} <= known, (page, name, rest)
 
 
+# ---- README ----
+
+
+def test_the_ten_lines_of_the_readme_work(tmp_path: Path) -> None:
+    section = README.split("\n## What it does\n")[1]
+    first, *rest = re.findall(r"^    ((?:tail|charrnn) .*?) +#", section, re.M)
+    assert len(rest) == 9
+    copies = "for name in en de fr log; do cp checkpoints/novel.npz checkpoints/$name.npz; done"
+    script = "\n".join([first, copies, *rest]).replace("tail -f", "cat").replace("--count 1000", "--count 20")
+    for name in ("novel.txt", "letters.txt", "server.log"):
+        (tmp_path / name).write_text(TEXT.replace("than", "than 2026-11-22, It was"))
+    result = in_bash(re.sub(r"--time \S+", "--steps 2", script), tmp_path, SMALL)
+    assert result.code == 0, result.err
+    assert len(re.findall(r"^\d{4}-\d\d-\d\d$", result.text, re.M)) == 20
+
+
 # ---- the tour ----
 
-SMALL = {"CHARRNN_HIDDEN_SIZE": "8", "CHARRNN_NUM_LAYERS": "1", "CHARRNN_BATCH_SIZE": "10", "NO_COLOR": "1"}
 BUDGETS = {r"--time \S+": "--steps 4", r"--epochs \S+": "--steps 40", r"--sample-every \S+": "--sample-every 2"}
 
 
