@@ -82,19 +82,38 @@ def test_the_ten_lines_of_the_readme_work(tmp_path: Path) -> None:
     assert len(re.findall(r"^\d{4}-\d\d-\d\d$", result.text, re.M)) == 20
 
 
-# ---- the tour ----
+# ---- what the pages show ----
 
 BUDGETS = {r"--time \S+": "--steps 4", r"--epochs \S+": "--steps 40", r"--sample-every \S+": "--sample-every 2"}
 
 
 def transcripts(page: str) -> list[tuple[str, str]]:
-    """The commands of a page, and what it shows below each."""
-    return re.findall(r"^```console\n\$ (.*)\n((?:(?!```).*\n)*)```", page, re.M)
+    """The commands of a page, and what it shows below each, in fences or indented."""
+    indented = re.findall(r"^    \$ (charrnn .*)\n((?:    (?!\$).*\n|\n(?=    (?!\$)))*)", page, re.M)
+    fenced = re.findall(r"^```console\n\$ (.*)\n((?:(?!```).*\n)*)```", page, re.M)
+    return fenced + [(line, re.sub(r"(?m)^    ", "", told)) for line, told in indented]
 
 
 def shape(line: str) -> str:
-    """A line without what differs between runs: its figures, its times, and the blanks that align them."""
-    return " ".join(re.sub(r"(\d[\d,.]*[dhms]?)+", "#", line).split())
+    """A line without what differs between runs: its figures, its times, its budget, the blanks that align them."""
+    figures = re.sub(r"(\d[\d,.]*[dhms]?)+", "#", line)
+    return " ".join(re.sub(r"\(.*# (?:steps|epochs|seconds).*\)$", "(#)", figures).split())
+
+
+def shows(line: str, told: str) -> None:
+    """Run a command of a page in small; assert that what the page shows of it has the shape of what is seen."""
+    for budget, tiny in BUDGETS.items():
+        line = re.sub(budget, tiny, line)
+    result = on_terminal(*shlex.split(line)[1:], env=SMALL, columns=100)
+    assert result.code == 0, result.err
+    if " sample " in line:
+        assert len(told) == len(result.text), line
+        return
+    seen = [shape(part) for part in re.split(r"[\r\n]", result.err + result.text)]
+    for expected in map(shape, told.splitlines()):
+        if expected != "...":
+            assert expected in seen, line
+            seen = seen[seen.index(expected) + 1 :]
 
 
 def test_the_commands_of_the_tour_work_and_show_what_it_says(work: Path) -> None:
@@ -104,15 +123,14 @@ def test_the_commands_of_the_tour_work_and_show_what_it_says(work: Path) -> None
     done = transcripts(TOUR)
     assert len(done) == 10
     for line, told in done:
-        for budget, tiny in BUDGETS.items():
-            line = re.sub(budget, tiny, line)
-        result = on_terminal(*shlex.split(line)[1:], env=SMALL, columns=100)
-        assert result.code == 0, result.err
-        if " sample " in line:
-            assert len(told) == len(result.text), line
-            continue
-        seen = [shape(part) for part in re.split(r"[\r\n]", result.err + result.text)]
-        for expected in told.splitlines():
-            assert expected == "..." or shape(expected) in seen, (line, expected, seen)
-            seen = seen[seen.index(shape(expected)) + 1 :] if expected != "..." else seen
+        shows(line, told)
     assert {path.name for path in (work / "checkpoints").iterdir()} == {"first.npz", "good.npz", "best.npz"}
+
+
+def test_the_run_in_the_readme_has_the_shape_of_one(work: Path) -> None:
+    Path("tinyshakespeare.txt").write_text(TEXT)
+    done = transcripts(README)
+    assert [line.split()[1] for line, _ in done] == ["train", "sample"]
+    for line, told in done:
+        assert told
+        shows(line, told)
