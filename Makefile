@@ -6,12 +6,13 @@ PLAIN := .venv-plain
 LOWEST := .venv-lowest
 BENCH := .venv-bench
 
-.PHONY: demo test check smoke torture test-lowest bench clean help
+.PHONY: demo test check smoke torture test-lowest bench docs clean help
 
 help:
 	@echo "make demo   train on the bundled plays for about a minute, and write a sample"
 	@echo "make test   run the tests"
 	@echo "make check  run ruff and mypy"
+	@echo "make docs   write the tables of options in docs/cli.md anew"
 	@echo "make bench  measure speed and memory beside PyTorch, half an hour"
 	@echo "make torture  try for an hour to make it lose something, and print the table that README quotes"
 
@@ -41,6 +42,10 @@ test-lowest:
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet -e '.[dev]' -c tests/lowest.txt
 	$(LOWEST)/bin/python -m pytest
+
+# What stands between the tables is written by hand.
+docs: $(VENV)/.develops
+	$(VENV)/bin/python -m tests.helpers.cli_page
 
 # Nothing else should be running meanwhile.
 bench: $(BENCH)/.runs

@@ -11,55 +11,35 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from charrnn.export import torch_arrays
 from charrnn.model import CharRNN
 from charrnn.ops import Array, Ids
 
 Step = Callable[[], object]
-LSTM_ROWS = [0, 1, 3, 2]  # PyTorch's order of gates, i f g o, in ours, i f o g
 
 
 class TorchRNN:
-    """A network of PyTorch with the weights of a model of one network."""
+    """A network of PyTorch with the weights of a model of one network, by the names that export gives them."""
 
     def __init__(self, model: CharRNN) -> None:
         config = model.config
         kinds = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
         self.embed = torch.nn.Embedding(config.vocab_size, config.embed_size)
-        self.layers = kinds[config.cell](config.embed_size, config.hidden_size, config.num_layers)
+        self.rnn = kinds[config.cell](config.embed_size, config.hidden_size, config.num_layers)
         self.head = torch.nn.Linear(config.hidden_size, config.vocab_size)
-        self.modules = torch.nn.ModuleList([self.embed, self.layers, self.head])
-        names = dict(self.modules.named_parameters())
-        with torch.no_grad():
-            for name, array in torch_arrays(model.params, config.cell).items():
-                names[name].copy_(torch.from_numpy(array))
+        self.modules = torch.nn.ModuleDict({"embed": self.embed, "rnn": self.rnn, "head": self.head})
+        arrays = torch_arrays(model.params, config)
+        self.modules.load_state_dict({name: torch.from_numpy(W) for name, W in arrays.items()})
 
     def loss(self, x: Any, y: Any, state: Any) -> tuple[Any, Any]:
         """Read a window of ids x and y (T, B); return the mean loss in nats a character, and the state."""
-        out, state = self.layers(self.embed(x), state)
+        out, state = self.rnn(self.embed(x), state)
         logits = self.head(out)
         return torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten()), state
 
     def gradients(self) -> dict[str, Array]:
         """Return the gradients by PyTorch's names."""
         return {name: parameter.grad.numpy() for name, parameter in self.modules.named_parameters()}
-
-
-def torch_arrays(params: dict[str, Array], cell: str) -> dict[str, Array]:
-    """Return parameters, or their gradients, by PyTorch's names and in its order of gates.
-
-    PyTorch has a second bias in every cell, b_hh. It is 0 here but for the GRU's b_n; as a gradient it is the first's.
-    """
-    arrays = {"0.weight": params["embed.W"], "2.weight": params["head.W_hy"], "2.bias": params["head.b_y"]}
-    for l in range(sum(name.endswith("W_hh") for name in params)):
-        own = {name: params[f"layers.{l}.{name}"] for name in ("W_xh", "W_hh", "b_h")}
-        if cell == "lstm":
-            own = {name: W.reshape(4, -1, *W.shape[1:])[LSTM_ROWS].reshape(W.shape) for name, W in own.items()}
-        b_hh = np.zeros_like(own["b_h"])
-        if cell == "gru":
-            b_hh[-len(b_hh) // 3 :] = params[f"layers.{l}.b_n"]
-        kinds = {"weight_ih": own["W_xh"], "weight_hh": own["W_hh"], "bias_ih": own["b_h"], "bias_hh": b_hh}
-        arrays |= {f"1.{kind}_l{l}": array for kind, array in kinds.items()}
-    return arrays
 
 
 def training(model: CharRNN, x: Ids, y: Ids) -> Step:
@@ -87,7 +67,7 @@ def sampling(model: CharRNN, B: int, temperature: float) -> Iterator[NDArray[np.
     drawn, state = torch.zeros((1, B), dtype=torch.int64), None
     with torch.inference_mode():
         while True:
-            out, state = network.layers(network.embed(drawn), state)
+            out, state = network.rnn(network.embed(drawn), state)
             probs = torch.softmax(network.head(out[0]) / temperature, dim=-1)
             drawn = torch.multinomial(probs, 1).T
             yield drawn[0].numpy()

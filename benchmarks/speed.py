@@ -35,6 +35,7 @@ from charrnn.cli.watch import Watch
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus, Streams
 from charrnn.evaluate import score_ids
+from charrnn.export import torch_arrays
 from charrnn.ops import Ids, cross_entropy_backward, cross_entropy_forward
 from charrnn.optim import OPTIMIZERS, clip_by_global_norm, update
 from charrnn.sampling import Wish, samples
@@ -138,7 +139,7 @@ def must_agree(case: Case) -> None:
     network = peers.TorchRNN(model)
     their_loss, _ = network.loss(torch.from_numpy(x), torch.from_numpy(y), None)
     their_loss.backward()
-    theirs, ours = network.gradients(), peers.torch_arrays(grads, case.cell)
+    theirs, ours = network.gradients(), torch_arrays(grads, case.model)
     scale = max(np.abs(grad).max() for grad in theirs.values())
     gradients = {name: np.abs(ours[name] - theirs[name]).max() / scale for name in ours if "bias_hh" not in name}
     off = {**gradients, "loss": abs(loss / their_loss.item() - 1)}

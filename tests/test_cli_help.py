@@ -1,5 +1,4 @@
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -8,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from charrnn import __version__
-from tests.helpers.command import ENVIRONMENT, TEXT, charrnn, command, ok
+from tests.helpers import cli_page
+from tests.helpers.command import ENVIRONMENT, TEXT, charrnn, in_bash, ok
 
 COMMANDS = ("train", "sample", "eval", "info")
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "cli.md").read_text()
-FLAG = r"(?<![\w-])--?[a-z][\w-]*"
 HEAVY = """
 import atexit, sys
 atexit.register(lambda: print(sorted({"numpy", "tqdm", "rich"} & sys.modules.keys()), file=sys.stderr))
@@ -24,29 +23,9 @@ def help_of(*command: str) -> str:
     return ok(*command, "--help").text
 
 
-def options_of(*command: str) -> dict[str, tuple[str, str]]:
-    """Each option's names and value, and its default or nothing, by its long name."""
-    options = help_of(*command).split("Options:\n")[1].split("\n\n")[0]
-    found = {}
-    for block in re.split(r"\n(?=  -)", f"\n{options}")[1:]:
-        head, *told = re.split(r"\s{2,}", block.strip())
-        default = re.search(r"[Dd]efault: (\S+?)[.;\]]*(?: |$)", " ".join(told))
-        found[re.findall(FLAG, head)[-1]] = re.sub("[<>]", "", head), default[1] if default else ""
-    return found
-
-
-def section(title: str) -> str:
-    return re.split(r"^## ", DOCUMENT.split(f"\n## {title}")[1], maxsplit=1, flags=re.M)[0]
-
-
-def documented(title: str) -> dict[str, tuple[str, str]]:
-    """The same of the tables in a section."""
-    rows = [row.strip("| ").split(" | ") for row in re.findall(r"^\| `-.*", section(title).replace("\\|", "¦"), re.M)]
-    found = {}
-    for head, _, *default in rows:
-        fixed = re.match("`(.*)`", "".join(default))
-        found[re.findall(FLAG, head)[-1]] = re.sub("`", "", head).replace("¦", "|"), fixed[1] if fixed else ""
-    return found
+def bare(text: str) -> str:
+    """A text without what the help puts differently: blanks, line ends, angle brackets."""
+    return re.sub(r"[\s<>]", "", text)
 
 
 # ---- help ----
@@ -101,20 +80,34 @@ def test_help_version_and_completion_import_nothing_heavy(args: list[str], env: 
 # ---- docs/cli.md ----
 
 
+def test_the_tables_of_options_are_those_of_the_help() -> None:
+    assert cli_page.page(DOCUMENT) == DOCUMENT, "make docs"
+
+
+def test_a_table_that_is_out_of_date_is_made_anew_and_nothing_else_is() -> None:
+    old = re.sub(r"(?m)^\| `--(?:seed|json).*\n", "", DOCUMENT).replace("Units a layer.", "Cells.")
+    assert len(old) < len(DOCUMENT) - 100
+    assert cli_page.page(old) == DOCUMENT
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_document_has_each_option_with_its_value_and_default_and_no_other(name: str) -> None:
-    here, everywhere = documented(f"charrnn {name}"), documented("Options on all commands")
-    assert here | everywhere == options_of(name)
-    assert not here.keys() & everywhere.keys()
+def test_an_option_means_in_the_page_what_the_program_says_word_for_word(name: str) -> None:
+    shown, options = help_of(name).split("Options:\n")[1], cli_page.options(name)
+    assert len(options) == len(re.findall(r"(?m)^  -", shown))
+    for head, meaning, default in options:
+        told = f"{meaning.split(' [')[0]} Default: {default}." if default else meaning
+        assert bare(head + told) in bare(shown), head
 
 
 def test_the_options_of_the_program_itself_are_documented() -> None:
-    assert [flag for flag in options_of() if flag not in DOCUMENT] == []
+    flags = re.findall(r"--[\w-]+", " ".join(head for head, *_ in cli_page.options()))
+    assert len(flags) == 4
+    assert [flag for flag in flags if flag not in DOCUMENT] == []
 
 
 def test_every_option_named_in_the_document_exists() -> None:
-    flags = {flag for name in COMMANDS for flag in options_of(name)} | {*options_of()}
-    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", DOCUMENT)) <= flags
+    heads = " ".join(head for name in ("", *COMMANDS) for head, *_ in cli_page.options(name))
+    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", DOCUMENT)) <= set(re.findall(r"--[\w-]+", heads))
 
 
 def test_the_examples_of_the_document_work(tmp_path: Path) -> None:
@@ -123,19 +116,9 @@ def test_the_examples_of_the_document_work(tmp_path: Path) -> None:
     for name, text in {"novel.txt": novel, "letter.txt": TEXT, "poems/1.txt": TEXT, "poems/2.txt": novel}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    line = " ".join(f"'{part}'" for part in command())
-    prologue = f'set -e -o pipefail\ncharrnn() {{ {line} "$@"; }}\n'
-    bash = shutil.which("bash")
-    assert bash
-    run = subprocess.run(
-        [bash, "-c", prologue + script],
-        cwd=tmp_path,
-        env=ENVIRONMENT | {"CHARRNN_HIDDEN_SIZE": "16"},
-        capture_output=True,
-        timeout=120,
-    )
-    assert run.returncode == 0, run.stderr.decode()
-    out = run.stdout.decode()
+    result = in_bash(script, tmp_path, {"CHARRNN_HIDDEN_SIZE": "16"})
+    assert result.code == 0, result.err
+    out = result.text
     assert out.startswith("checkpoints/novel.npz\ncheckpoints/novel.npz\nIt was ")
     assert "\npoems/" in out.replace("\t", "\n")
     assert (tmp_path / "samples.jsonl").read_text().count("\n") == 3

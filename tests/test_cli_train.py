@@ -433,7 +433,7 @@ def test_the_model_is_the_same_whatever_becomes_of_stderr(trained: Run, work: Pa
 
 
 def test_a_classic_text_that_is_not_there_comes_with_the_command_that_fetches_it(work: Path) -> None:
-    for name in ("shakespeare.txt", "texts/tinyshakespeare.txt"):
-        refused(charrnn("train", name), 1, f"{name}: no such file", "python corpora/download.py tinyshakespeare")
+    for name, fetched in {"texts/shakespeare.txt": "tinyshakespeare", "MobyDick.txt": "mobydick", "kjv": "kjv"}.items():
+        refused(charrnn("train", name), 1, f"{name}: no such file", f"python corpora/download.py {fetched}`")
     Path("shakespeare.txt").write_text(TEXT)
     ok("train", "shakespeare.txt", *SHORT)

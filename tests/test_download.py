@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from charrnn.cli.train import CLASSICS
+
 SCRIPT = Path(__file__).parents[1] / "corpora" / "download.py"
 DATA = bytes(range(256)) * 1000
 
@@ -161,6 +163,10 @@ def test_the_command_fails_in_one_line_and_names_what_it_has(tmp_path: Path) -> 
     unknown = subprocess.run([*line[:2], "nothere"], capture_output=True, text=True, timeout=60)
     assert unknown.returncode == 2
     assert "tinyshakespeare" in unknown.stderr
+
+
+def test_train_names_the_texts_that_can_be_fetched() -> None:
+    assert set(CLASSICS) == set(download.TEXTS)
 
 
 def test_the_readme_of_the_corpora_agrees() -> None:

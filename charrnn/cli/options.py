@@ -52,7 +52,9 @@ ModelOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, option("--json", text="Write JSON, one object a line.")]
-QuietOption = Annotated[bool, option("--quiet", "-q", text="No progress and no notes on stderr.")]
+QuietOption = Annotated[
+    bool, option("--quiet", "-q", text="No progress and no notes on stderr; warnings and errors stay.")
+]
 ColorOption = Annotated[
     Color, option("--color", text="When to use colours.", default="auto", callback=remember_color, is_eager=True)
 ]

@@ -65,7 +65,10 @@ def sample(
     only: Annotated[str | None, option("--only", metavar="CHARS", text="Write these characters alone.")] = None,
     ban: Annotated[str | None, option("--ban", metavar="CHARS", text="Never write these characters.")] = None,
     regex: Annotated[
-        str | None, option("--regex", metavar="PATTERN", text="Every sample matches this pattern as a whole.")
+        str | None,
+        option(
+            "--regex", metavar="PATTERN", text="Every sample matches this pattern as a whole (extra charrnn[regex])."
+        ),
     ] = None,
     no_copy: Annotated[
         int | None,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from charrnn.checkpoint import CheckpointStore
 
 TRAINING = set(TrainConfig.__dataclass_fields__)
+CLASSICS = ("tinyshakespeare", "mobydick", "kjv", "sqlite")  # what corpora/download.py fetches
 SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize", "lines"} - {"steps"}
 
 
@@ -52,27 +53,28 @@ def train(
     model: ModelOption = None,
     cell: Annotated[
         Literal["rnn", "lstm", "gru"] | None,
-        option("--cell", metavar="rnn|lstm|gru", text="The recurrence.", default=ModelConfig.cell),
+        option("--cell", metavar="rnn|lstm|gru", text="The recurrence: plain or gated.", default=ModelConfig.cell),
     ] = None,
     activation: Annotated[
         Literal["tanh", "relu"] | None,
-        option("--activation", metavar="tanh|relu", text="Of the plain rnn alone.", default=ModelConfig.activation),
+        option("--activation", metavar="tanh|relu", text="Of the plain RNN alone.", default=ModelConfig.activation),
     ] = None,
     hidden_size: Annotated[
         int | None, option("--hidden-size", metavar="N", text="Units a layer.", default=ModelConfig.hidden_size)
     ] = None,
     num_layers: Annotated[
-        int | None, option("--num-layers", metavar="N", text="Layers.", default=ModelConfig.num_layers)
+        int | None, option("--num-layers", metavar="N", text="Layers, at most 12.", default=ModelConfig.num_layers)
     ] = None,
     embed_size: Annotated[
-        int | None, option("--embed-size", metavar="N", text="Numbers a symbol.", default=ModelConfig.embed_size)
+        int | None,
+        option("--embed-size", metavar="N", text="Numbers that stand for a symbol.", default=ModelConfig.embed_size),
     ] = None,
     dropout: Annotated[
         float | None,
         option(
             "--dropout",
             metavar="P",
-            text="Share of layers' outputs to drop; more on small texts.",
+            text="Share of each layer's outputs to drop in training; more on small texts.",
             default=TrainConfig.dropout,
         ),
     ] = None,
@@ -81,27 +83,33 @@ def train(
         option(
             "--variational-dropout",
             metavar="P",
-            text="The same, one mask a window.",
+            text="The same, drawn once a window.",
             default=TrainConfig.variational_dropout,
         ),
     ] = None,
     zoneout: Annotated[
         float | None,
-        option("--zoneout", metavar="P", text="Share of units that stay as they were.", default=ModelConfig.zoneout),
+        option("--zoneout", metavar="P", text="Share of units that keep their state.", default=ModelConfig.zoneout),
     ] = None,
     ensemble: Annotated[
         int | None,
-        option("--ensemble", metavar="N", text="Networks that learn side by side.", default=ModelConfig.ensemble),
+        option(
+            "--ensemble",
+            metavar="N",
+            text="Networks that learn side by side, a core each; their mean is the model.",
+            default=ModelConfig.ensemble,
+        ),
     ] = None,
     seq_len: Annotated[
-        int | None, option("--seq-len", metavar="N", text="Characters a window.", default=TrainConfig.seq_len)
+        int | None,
+        option("--seq-len", metavar="N", text="Characters a window.", default=TrainConfig.seq_len),
     ] = None,
     batch_size: Annotated[
         int | None,
         option(
             "--batch-size",
             metavar="N",
-            text="Streams side by side; fewer on small texts.",
+            text="Streams of text side by side; fewer on small texts.",
             default=TrainConfig.batch_size,
         ),
     ] = None,
@@ -112,39 +120,55 @@ def train(
         ),
     ] = None,
     lr: Annotated[
-        float | None, option("--lr", metavar="X", text="Learning rate, at its highest.", default=TrainConfig.lr)
+        float | None, option("--lr", metavar="X", text="Learning rate at its highest.", default=TrainConfig.lr)
     ] = None,
     schedule: Annotated[
         Literal["constant", "linear", "cosine"] | None,
         option(
             "--schedule",
             metavar="constant|linear|cosine",
-            text="The way of the rate after the warm-up.",
+            text="The way of the learning rate after the warm-up.",
             default=TrainConfig.schedule,
         ),
     ] = None,
     warmup: Annotated[
-        int | None, option("--warmup", metavar="N", text="Steps of warm-up.", default=TrainConfig.warmup)
+        int | None,
+        option(
+            "--warmup", metavar="N", text="Steps until the learning rate is at its highest.", default=TrainConfig.warmup
+        ),
     ] = None,
     weight_decay: Annotated[
         float | None,
         option(
-            "--weight-decay", metavar="X", text="Of matrices; decoupled with adamw.", default=TrainConfig.weight_decay
+            "--weight-decay",
+            metavar="X",
+            text="How fast weight matrices shrink; apart from the gradient with adamw.",
+            default=TrainConfig.weight_decay,
         ),
     ] = None,
     grad_clip: Annotated[
         float | None,
-        option("--grad-clip", metavar="X", text="Norm of all gradients at most.", default=TrainConfig.grad_clip),
+        option(
+            "--grad-clip", metavar="X", text="Norm that gradients are scaled down to.", default=TrainConfig.grad_clip
+        ),
     ] = None,
-    epochs: Annotated[int | None, option("--epochs", metavar="N", text="Budget: times to read the text.")] = None,
-    steps: Annotated[int | None, option("--steps", metavar="N", text="Budget: updates.")] = None,
-    time_: Annotated[str | None, option("--time", metavar="TIME", text="Budget: 90, 30s, 3m, 1h30m.")] = None,
+    epochs: Annotated[int | None, option("--epochs", metavar="N", text="Budget: so many times the text.")] = None,
+    steps: Annotated[int | None, option("--steps", metavar="N", text="Budget: so many updates.")] = None,
+    time_: Annotated[
+        str | None, option("--time", metavar="TIME", text="Budget: so long, everything included: 90, 30s, 3m, 1h30m.")
+    ] = None,
     val_fraction: Annotated[
         float | None,
-        option("--val-fraction", metavar="X", text="Share held out, from the end.", default=TrainConfig.val_fraction),
+        option(
+            "--val-fraction",
+            metavar="X",
+            text="Share of the text held out, from its end; 0: none.",
+            default=TrainConfig.val_fraction,
+        ),
     ] = None,
     eval_every: Annotated[
-        int | None, option("--eval-every", metavar="N", text="Steps between validations; ten or fewer a run.")
+        int | None,
+        option("--eval-every", metavar="N", text="Steps between validations; ten a run, fewer where one is long."),
     ] = None,
     patience: Annotated[
         int | None,
@@ -156,10 +180,11 @@ def train(
         ),
     ] = None,
     save_every: Annotated[
-        str, option("--save-every", metavar="N|TIME", text="Steps (200) or time (30s).", default="30s")
+        str, option("--save-every", metavar="N|TIME", text="Steps (200) or time (30s) between saves.", default="30s")
     ] = "30s",
     sample_every: Annotated[
-        str | None, option("--sample-every", metavar="N|TIME", text="Show what it writes by now, as often.")
+        str | None,
+        option("--sample-every", metavar="N|TIME", text="Steps or time between previews of what it writes by then."),
     ] = None,
     resume: Annotated[bool, option("--resume", text="Go on with the model; start it if it is not there.")] = False,
     init_from: Annotated[
@@ -171,28 +196,34 @@ def train(
             autocompletion=model_names,
         ),
     ] = None,
-    force: Annotated[bool, option("--force", text="Replace the model.")] = False,
+    force: Annotated[bool, option("--force", text="Replace a model that exists.")] = False,
     lines: Annotated[bool | None, option("--lines", text="Learn each line as an example of its own.")] = None,
     min_count: Annotated[
         int | None,
         option(
             "--min-count",
             metavar="N",
-            text="Rarer characters become one unknown symbol.",
+            text="Characters that occur less often become one unknown symbol.",
             default=TrainConfig.min_count,
         ),
     ] = None,
     encoding: Annotated[
-        str | None, option("--encoding", metavar="NAME", text="Of the text.", default=TrainConfig.encoding)
+        str | None,
+        option("--encoding", metavar="NAME", text="Of the text, by Python's names.", default=TrainConfig.encoding),
     ] = None,
     normalize: Annotated[
         Literal["none", "nfc", "nfd"] | None,
-        option("--normalize", metavar="none|nfc|nfd", text="Unicode form to read it in.", default="none"),
+        option("--normalize", metavar="none|nfc|nfd", text="Unicode form to read texts in.", default="none"),
     ] = None,
     seed: Annotated[
-        int | None, option("--seed", metavar="N", text="The same seed, the same model.", default=TrainConfig.seed)
+        int | None,
+        option(
+            "--seed", metavar="N", text="The same seed, text and options give the same file.", default=TrainConfig.seed
+        ),
     ] = None,
-    dry_run: Annotated[bool, option("--dry-run", text="Tell what would be done and how long; do nothing.")] = False,
+    dry_run: Annotated[
+        bool, option("--dry-run", text="Tell what would be done and how long it would take; write no file.")
+    ] = False,
     threads: ThreadsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -278,9 +309,10 @@ def refuse_the_corpus(store: "CheckpointStore", sources: tuple[str, ...]) -> Non
 def refuse_a_text_to_fetch(sources: tuple[str, ...]) -> None:
     """Raise TextError for a classic text that is not there: say how it is fetched."""
     for source in sources:
-        if "shakespeare" in Path(source).stem.lower() and not os.path.exists(source):
-            fetched = "`python corpora/download.py tinyshakespeare` fetches tinyshakespeare.txt"
-            raise TextError(f"{source}: no such file: {fetched}")
+        stem = Path(source).stem.lower()
+        name = "tinyshakespeare" if "shakespeare" in stem else stem
+        if name in CLASSICS and not os.path.exists(source):
+            raise TextError(f"{source}: no such file: `python corpora/download.py {name}` fetches {name}.txt")
 
 
 def refuse_a_missing_folder(store: "CheckpointStore") -> None:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import termios
@@ -188,6 +189,17 @@ def to_nobody(*args: object, stream: str = "stdout") -> Result:
         os.close(writer)
         out, err = process.communicate(timeout=60)
     return Result(process.returncode, out or b"", (err or b"").decode())
+
+
+def in_bash(script: str, folder: Path, env: Env | None = None) -> Result:
+    """Run a script that uses the command as its readers do; the first failure ends it, in a pipe too."""
+    bash = shutil.which("bash")
+    assert bash
+    line = " ".join(f"'{part}'" for part in command())
+    prologue = f'set -e -o pipefail\ncharrnn() {{ {line} "$@"; }}\n'
+    settings = {**ENVIRONMENT, **(env or {})}
+    done = subprocess.run([bash, "-c", prologue + script], cwd=folder, env=settings, capture_output=True, timeout=120)
+    return Result(done.returncode, done.stdout, done.stderr.decode())
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:

@@ -1,0 +1,72 @@
+"""The tables of options in docs/cli.md, made from the program's own help: python -m tests.helpers.cli_page
+
+A section whose title begins with a command has a table of that command's options, and "Options on all commands" those
+that all of them share. Everything between the tables is written by hand and stays as it is.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from typer.main import get_command
+
+from charrnn.cli import app
+from charrnn.cli.commands import COMMANDS
+
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+HEAD = "| option | meaning | default |\n|---|---|---|\n"
+SHARED = "Options on all commands"
+
+
+class Option(NamedTuple):
+    """An option as the help shows it: its names and value, what it means, and its default or nothing."""
+
+    head: str
+    meaning: str
+    default: str
+
+    @property
+    def row(self) -> str:
+        """The option as a row of a table."""
+        names = re.sub(r"(?<=\w), ", "`, `", self.head).replace("|", r"\|")
+        meaning = re.sub(r"--[a-z][\w-]*", r"`\g<0>`", self.meaning).replace("|", r"\|")
+        return f"| `{names}` | {meaning} | {f'`{self.default}`' if self.default else ''} |\n"
+
+
+def options(name: str = "") -> list[Option]:
+    """Return the options of a command, or of the program itself, in the order of its help."""
+    command: Any = get_command(app)
+    context = command.make_context("charrnn", [], resilient_parsing=True)
+    if name:
+        command = command.get_command(context, name)
+        context = command.make_context(name, [], parent=context, resilient_parsing=True)
+    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
+    return [option(*record) for record in records if record[0].startswith("-")]
+
+
+def option(head: str, told: str) -> Option:
+    """Take a record of the help apart."""
+    meaning, default, limit = re.fullmatch(r"(.*?)(?: Default: (\S+)\.)?(?:  (\[.*\]))?", told, re.S).groups()  # type: ignore[union-attr]
+    return Option(re.sub("[<>]", "", head), f"{meaning} {limit}" if limit else meaning, default or "")
+
+
+def tables() -> dict[str, str]:
+    """Return each section's table, by the beginning of its title."""
+    of = {name: options(name) for name in COMMANDS}
+    shared = [row for row in of["info"] if all(row in rows for rows in of.values())]
+    own = {f"charrnn {name}": [row for row in rows if row not in shared] for name, rows in of.items()}
+    return {title: HEAD + "".join(row.row for row in rows) for title, rows in ({SHARED: shared} | own).items() if rows}
+
+
+def page(text: str) -> str:
+    """Return the page with its tables made anew."""
+    for title, table in tables().items():
+        before = rf"(?m)^## {title}\b.*\n(?:(?!## ).*\n)*?(?={re.escape(HEAD)})"
+        section = re.search(before, text)
+        assert section, f"{PAGE}: no table of options below the title {title}"
+        text = text[: section.end()] + table + re.sub(r"(?:\|.*\n)*", "", text[section.end() :], count=1)
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
