@@ -16,7 +16,7 @@ LEVELS = [
     {"__init__", "errors"},
     {"config", "curve", "places"},
     {"ops", "threads", "workers"},
-    {"cells", "optim"},
+    {"cells", "head", "optim"},
     {"network"},
     {"grams", "model", "vocab"},
     {"baselines", "corpus", "evaluate", "novelty", "sampling", "schedule"},
