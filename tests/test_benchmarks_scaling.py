@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,7 +90,7 @@ def test_points_are_kept_and_a_row_an_axis_printed(
     assert [line.split(" | ")[0] for line in both.splitlines()[2:]] == ["| steps", "| bytes"]
     scaling.main(["--table", "--results", str(tmp_path)])
     assert capsys.readouterr().out == both
-    assert {path.name for path in tmp_path.iterdir()} == {"results.jsonl", "scaling.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == {"results.jsonl", "scaling-steps.svg", "scaling-texts.svg"}
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 6
 
 
@@ -115,3 +116,12 @@ def test_every_axis_is_usable_and_begins_at_or_below_the_usual() -> None:
         assert title
         assert values == sorted(values)
         assert name == "corpus" or values[0] <= scaling.USUAL[name] <= values[-1]
+
+
+def test_a_law_goes_through_the_largest_size() -> None:
+    points = [scaling.Point("T", n, 0.1 + n, n << 20, n**2, 1, "now") for n in (1, 10)]
+    (svg,) = scaling.pictures({"T": points}).values()
+    law, line = (re.findall(rf'class="{kind}" stroke="[^"]*" d="M([^L]*)L([^"]*)"', svg)[0] for kind in ("law", "line"))
+    assert law[1] == line[1]
+    assert law[0] != line[0]
+    assert [*scaling.pictures({"corpus": points, "T": points})] == ["texts", "steps"]
