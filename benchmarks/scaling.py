@@ -5,10 +5,11 @@
     python benchmarks/scaling.py --largest 100MB     # no corpus larger than that
     python benchmarks/scaling.py --table             # none: print what was measured
 
-A point is measured in a process of its own, so that its peak memory is its own. Of a training step it is the median
-time and what training adds to the memory of the bare program; of a corpus the time from opening the text to its ids on
-disk. The exponent is the slope of a line through the points on logarithmic axes (least squares); the expected one is
-that of a formula on the same points: the arithmetic of the products, and the bytes that `train --dry-run` foretells.
+A point is measured in a process of its own, so that its peak memory is its own. Of a training step, on one core, it is
+the median time and what training adds to the memory of the bare program; of a corpus the time from opening the text to
+its ids on disk. The exponent is the slope of a line through the points on logarithmic axes (least squares); the
+expected one is that of a formula on the same points: the arithmetic of the products, and the bytes that `train
+--dry-run` foretells.
 """
 
 import argparse
@@ -26,12 +27,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.plot import plot
+from charrnn import threads
 from charrnn.cells.cell import Shapes
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus, bundled_corpus, load_corpus
 from charrnn.forecast import memory
 from charrnn.model import parameter_shapes, size_of
+from charrnn.pictures import plot
 from charrnn.train import new_run, train
 from charrnn.vocab import Vocab
 
@@ -57,6 +59,8 @@ HEADER = (
 )
 STEPS, SECONDS = 5, 2.0  # a point is the median of so many steps at least, and of so many seconds
 LEAST = 1 << 20  # bytes: less memory than this is noise
+
+Line = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -184,26 +188,24 @@ def row(axis: str, points: Sequence[Point]) -> list[str]:
     ]
 
 
-def picture(points: dict[str, list[Point]]) -> str:
-    """Return the SVG: how many times the smallest of its axis each point is, takes and holds."""
+def pictures(points: dict[str, list[Point]]) -> dict[str, str]:
+    """Return SVGs by name, of steps and of texts: seconds and megabytes at each multiple of the smallest size.
 
-    def relative(some: Sequence[Point], costs: Sequence[float]) -> list[tuple[float, float]]:
-        return [(point.value / some[0].value, cost / costs[0]) for point, cost in zip(some, costs, strict=True)]
-
-    panels: dict[str, dict[str, tuple[list[tuple[float, float]], list[tuple[float, float]]]]] = {
-        "time": {},
-        "memory": {},
-    }
+    The expected law goes through the largest size, since at small ones what does not grow weighs most.
+    """
+    panels: dict[str, dict[str, dict[str, tuple[Line, Line]]]] = {}
     for axis, some in points.items():
-        panels["time"][axis] = (
-            relative(some, [point.seconds for point in some]),
-            relative(some, [point.work for point in some]),
-        )
-        panels["memory"][axis] = (
-            relative(some, [max(LEAST, point.memory) for point in some]),
-            relative(some, [point.promised for point in some]),
-        )
-    return plot(panels, "times the smallest size; dashed: as expected")
+        picture, title = ("texts", "to read a text") if axis == "corpus" else ("steps", "of a training step")
+        kinds = {
+            "seconds": [(point.seconds, point.work) for point in some],
+            "megabytes": [(max(LEAST, point.memory) / 1e6, point.promised) for point in some],
+        }
+        for unit, costs in kinds.items():
+            line, law = ([(p.value / some[0].value, c[i]) for p, c in zip(some, costs, strict=True)] for i in (0, 1))
+            factor = costs[-1][0] / costs[-1][1]
+            lines = panels.setdefault(picture, {}).setdefault(f"{unit} {title}", {})
+            lines[axis] = line, [(x, y * factor) for x, y in law]
+    return {name: plot(some, "times the smallest size; dashed: as expected") for name, some in panels.items()}
 
 
 def size(text: str) -> int:
@@ -242,10 +244,11 @@ def fitting(values: Sequence[int], largest: int) -> list[int]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure the axes that were asked for, keep their points, print the table, and draw the picture beside them."""
+    """Measure the axes that were asked for, keep their points, print the table, and draw the pictures beside them."""
     given = arguments(argv)
     if given.point:
         axis, value, folder = given.point
+        threads.limit = None if axis == "corpus" else 1  # one process, so that all memory is its own
         print(json.dumps(cost(axis, int(value), Path(folder))))
         return
     begun, results = datetime.now(UTC).isoformat(), given.results / "results.jsonl"
@@ -257,8 +260,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             with results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(point)) + "\n")
     points = kept(results)
-    if points:
-        (given.results / "scaling.svg").write_text(picture(points), "utf-8")
+    for name, svg in pictures(points).items():
+        (given.results / f"scaling-{name}.svg").write_text(svg, "utf-8")
     print(table(points), end="")
 
 

@@ -9,10 +9,13 @@ from charrnn.corpus import Streams
 from charrnn.evaluate import WINDOW
 from charrnn.evaluate.lanes import STEPS
 from charrnn.evaluate.text import PARTS, SHORT
+from charrnn.head import steps_at_once
 from charrnn.model import CharRNN, parameter_shapes, size_of
+from charrnn.network import Network
 from charrnn.ops import Ids
 from charrnn.plan import seconds_per_char, seconds_per_step
 from charrnn.step import masks, shares
+from charrnn.threads import jobs_at_once
 from charrnn.train import out_of_patience, parts, validation_due
 
 Fit = Literal["suits", "too small", "too large"]
@@ -78,21 +81,24 @@ def memory(checkpoint: Checkpoint) -> int:
     config, model = checkpoint.train, checkpoint.model
     vectors = 1 + shares(model, config) + len(checkpoint.slots)
     state = sum(array.nbytes for layer in checkpoint.state for array in layer)
-    training = state + window_bytes(model, config.seq_len, config.batch_size, masks(config))
+    training = state + sum(
+        window_bytes(network, config.seq_len, config.batch_size, masks(config)) for network in model.networks
+    )
     if not config.val_fraction:
         return vectors * model.vector.nbytes + training
     validation = window_bytes(model, WINDOW, 1, 0)
     if checkpoint.origin.chars * config.val_fraction >= SHORT:
-        validation = model.vector.nbytes + window_bytes(model, STEPS, PARTS, 0)
+        steps = steps_at_once(STEPS, model.config.vocab_size, -(-PARTS // jobs_at_once()))
+        validation = model.vector.nbytes + window_bytes(model, steps, PARTS, 0)
     return (vectors + 1) * model.vector.nbytes + training + validation
 
 
-def window_bytes(model: CharRNN, T: int, B: int, masks: int) -> int:
-    """Return the bytes of CharRNN.cache without allocating them: they are linear in T and in B, so two small ones tell.
+def window_bytes(reader: CharRNN | Network, T: int, B: int, masks: int) -> int:
+    """Return the bytes of its cache without allocating them: they are linear in T and in B, so two small ones tell.
 
-    masks is 0, 1 or T, as in CharRNN.cache.
+    masks is 0, 1 or T, as in Network.cache.
     """
-    one, two = (sum(part.nbytes for part in model.cache(t, 1, min(t, masks)).values()) for t in (1, 2))
+    one, two = (sum(part.nbytes for part in reader.cache(t, 1, min(t, masks)).values()) for t in (1, 2))
     return B * (one + (T - 1) * (two - one))
 
 

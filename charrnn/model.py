@@ -90,21 +90,22 @@ class CharRNN:
 
     def cache(self, T: int, B: int, masks: int = 0) -> Cache:
         """Allocate the workspace for windows of up to T steps of B streams; masks as in Network.cache."""
-        caches = [network.cache(T, B, masks) for network in self.networks]
-        named = zip(prefixes(self.config), caches, strict=True)
-        cache = {f"{prefix}{name}": array for prefix, own in named for name, array in own.items()}
-        return cache if len(caches) == 1 else {**cache, "logits": np.empty_like(caches[0]["logits"])}  # the mean's
+        cache, logits = Cache(), (T, self.config.vocab_size, B)
+        for prefix, network in zip(prefixes(self.config), self.networks, strict=True):
+            own = {**network.cache(T, B, masks), "logits": np.empty(logits, self.vector.dtype)}
+            cache |= {f"{prefix}{name}": array for name, array in own.items()}
+        return cache
 
     def forward(self, x: Ids, state: State, cache: Cache) -> tuple[Array, State]:
         """Read a window of ids x (T, B); return the logits (T, V, B), a view into the cache, and the state after it."""
         own = zip(self.networks, self.each_state(state), self.each(cache), strict=True)
         passes = [network.forward(x, before, part) for network, before, part in own]
-        after = [layer for _, part in passes for layer in part]
-        if len(passes) == 1:
-            return passes[0][0], after
-        logits = cache["logits"][: len(x)]
-        np.mean([part for part, _ in passes], axis=0, out=logits)
-        return logits, after
+        logits, *others = (part for part, _ in passes)
+        for other in others:
+            logits += other
+        if others:
+            logits /= len(passes)
+        return logits, [layer for _, part in passes for layer in part]
 
     def backward(self, dlogits: Array, x: Ids, cache: Cache, grads: Params, dstate: State | None = None) -> State:
         """Go back through the window just read: add to every gradient in grads, return that of the initial state.

@@ -29,6 +29,7 @@ from charrnn.cells.cell import (
     outputs,
 )
 from charrnn.config import ModelConfig
+from charrnn.head import head_forward_backward
 from charrnn.ops import (
     Array,
     Ids,
@@ -80,6 +81,11 @@ def initialize(params: Params, config: ModelConfig, rng: np.random.Generator) ->
             W[...] = rng.standard_normal(W.shape) / math.sqrt(fan_in)
         else:
             W[...] = 0
+
+
+def handed_up(own: Cache, T: int) -> Array:
+    """Return what a layer with this cache has handed up in T steps, (T, H, B), with dropout if it has masks."""
+    return own["dropped"][:T] if "mask" in own else outputs(own, T)
 
 
 def symbols_forward(W: Array, params: Params, x: Ids, out: Array) -> Array:
@@ -134,11 +140,12 @@ class Network:
         """Allocate the workspace for windows of up to T steps of B streams.
 
         It decides what a pass is: without masks nothing is dropped, and zoneout is its expectation. For training with
-        dropout there are masks for T steps, or for 1 that serves a whole window, which draw_masks fills.
+        dropout there are masks for T steps, or for 1 that serves a whole window, which draw_masks fills. It does for
+        learn; forward wants `logits` (T, V, B) beside it.
         """
-        V, H, dtype = self.config.vocab_size, self.config.hidden_size, self.dtype
+        H, dtype = self.config.hidden_size, self.dtype
         dropout: Cache = {"mask": np.ones((masks, H, B), dtype), "dropped": np.empty((T, H, B), dtype)} if masks else {}
-        cache: Cache = {"logits": np.empty((T, V, B), dtype)}
+        cache = Cache()
         for l in range(self.config.num_layers):
             layer = layer_cache(self.cell, T, B, H, dtype, self.config.zoneout, self.config.lines)
             cache |= {f"layers.{l}.{n}": a for n, a in layer.items()}
@@ -157,6 +164,32 @@ class Network:
     @np.errstate(over="ignore", invalid="ignore")  # a network that has diverged is found by whoever uses its logits
     def forward(self, x: Ids, state: State, cache: Cache) -> tuple[Array, State]:
         """Read a window of ids x (T, B); return the logits (T, V, B), a view into the cache, and the state after it."""
+        h, after = self.layers_forward(x, state, cache)
+        return linear_forward(self.params["head.W_hy"], self.params["head.b_y"], h, cache["logits"][: len(x)]), after
+
+    def backward(self, dlogits: Array, x: Ids, cache: Cache, grads: Params, dstate: State | None = None) -> State:
+        """Go back through the window just read: add to every gradient in grads, return that of the initial state.
+
+        dlogits (T, V, B) is the gradient of the loss; dstate that of the state after the window, zero if None.
+        """
+        h = handed_up(scope(cache, f"layers.{self.config.num_layers - 1}."), len(x))
+        dh = linear_backward(dlogits, self.params["head.W_hy"], h, grads["head.W_hy"], grads["head.b_y"])
+        return self.layers_backward(dh, x, cache, grads, dstate)
+
+    def learn(self, x: Ids, y: Ids, count: int, state: State, cache: Cache, grads: Params) -> tuple[Array, State]:
+        """Read a window of ids x with targets y, (T, B) both, and go back through it: forward and backward in one.
+
+        Adds to grads the gradients of the summed costs divided by count; returns the costs in nats, (T, B), 0 where a
+        target is below 0, and the state after the window. There never are the logits of all steps at once.
+        """
+        h, after = self.layers_forward(x, state, cache)
+        W, b, dW, db = (arrays[name] for arrays in (self.params, grads) for name in ("head.W_hy", "head.b_y"))
+        nats, dh = head_forward_backward(W, b, h, y, count, dW, db)
+        self.layers_backward(dh, x, cache, grads)
+        return nats, after
+
+    def layers_forward(self, x: Ids, state: State, cache: Cache) -> tuple[Array, State]:
+        """Read a window of ids x (T, B); return what the head reads, (T, H, B), and the state after the window."""
         params, outs, after = self.params, list[Array](), list[LayerState]()
         for l, before in enumerate(state):
             name = f"layers.{l}."
@@ -170,18 +203,13 @@ class Network:
                 h, last = self.cell.forward(weights, a, before, own)
             after.append(last)
             outs.append(dropout_forward(h, own["mask"][: len(x)], own["dropped"][: len(x)]) if "mask" in own else h)
-        return linear_forward(params["head.W_hy"], params["head.b_y"], outs[-1], cache["logits"][: len(x)]), after
+        return outs[-1], after
 
-    def backward(self, dlogits: Array, x: Ids, cache: Cache, grads: Params, dstate: State | None = None) -> State:
-        """Go back through the window just read: add to every gradient in grads, return that of the initial state.
-
-        dlogits (T, V, B) is the gradient of the loss; dstate that of the state after the window, zero if None.
-        """
+    def layers_backward(self, dh: Array, x: Ids, cache: Cache, grads: Params, dstate: State | None = None) -> State:
+        """Go back from dh (T, H, B), the gradient of what the head has read: as backward does from there on."""
         T, B = x.shape
         dstate = dstate or self.zero_state(B)
         caches = [scope(cache, f"layers.{l}.") for l in range(self.config.num_layers)]
-        outs = [own["dropped"][:T] if "mask" in own else outputs(own, T) for own in caches]
-        dh = linear_backward(dlogits, self.params["head.W_hy"], outs[-1], grads["head.W_hy"], grads["head.b_y"])
         dstate0: list[LayerState] = []
         for l in reversed(range(self.config.num_layers)):
             name, own = f"layers.{l}.", caches[l]
@@ -189,7 +217,8 @@ class Network:
             if "mask" in own:
                 dh = dropout_backward(dh, own["mask"][:T])
             if l:
-                dh, first = layer_backward(self.cell, weights, outs[l - 1], dh, dstate[l], own, dweights)
+                below = handed_up(caches[l - 1], T)
+                dh, first = layer_backward(self.cell, weights, below, dh, dstate[l], own, dweights)
             else:
                 da, first = self.cell.backward(weights, dh, dstate[l], own, dweights)
                 symbols_backward(da, self.params["embed.W"], weights, x, grads["embed.W"], dweights)

@@ -18,7 +18,7 @@ from charrnn.corpus import Streams
 from charrnn.errors import DivergedError
 from charrnn.model import CharRNN, parameter_shapes, size_of, views
 from charrnn.network import Network
-from charrnn.ops import Ids, cross_entropy_backward, cross_entropy_forward
+from charrnn.ops import Ids
 from charrnn.optim import OPTIMIZERS, clip_by_global_norm, update
 from charrnn.schedule import lr_at
 from charrnn.threads import cores
@@ -72,9 +72,9 @@ class Workspace:
         """Allocate the passes of all networks over one part of the streams."""
         B, shapes = config.batch_size, parameter_shapes(self.model.config)
         columns = slice(B * p // count, B * (p + 1) // count)
-        cache = self.model.cache(config.seq_len, columns.stop - columns.start, masks(config))
-        parts = zip(self.model.each(cache), self.model.each(views(self.gradients[p], shapes)), strict=True)
-        return [Pass(k, p, columns, *part) for k, part in enumerate(parts)]
+        size = config.seq_len, columns.stop - columns.start, masks(config)
+        caches, grads = (n.cache(*size) for n in self.model.networks), self.model.each(views(self.gradients[p], shapes))
+        return [Pass(k, p, columns, *own) for k, own in enumerate(zip(caches, grads, strict=True))]
 
     def close(self) -> None:
         """Let the workers go."""
@@ -178,7 +178,5 @@ def learn(
     learns from its own loss, as if it were alone: from the loss of the mean they would learn to rely on each other.
     """
     network.draw_masks(cache, dropout, rng)
-    logits, after = network.forward(x, state, cache)
-    loss = float(cross_entropy_forward(logits, y).sum(dtype=np.float64)) / chars
-    network.backward(cross_entropy_backward(logits, y, chars), x, cache, grads)
-    return loss, after
+    nats, after = network.learn(x, y, chars, state, cache, grads)
+    return float(nats.sum(dtype=np.float64)) / chars, after

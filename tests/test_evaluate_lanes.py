@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn import threads
+from charrnn import head, threads
 from charrnn.cells import CELLS
 from charrnn.cells.cell import Cache, State
 from charrnn.errors import DivergedError
 from charrnn.evaluate import Score, read, score, score_ids, text
-from charrnn.evaluate.lanes import WIDTHS, Lanes, Part, steady_width, with_start
+from charrnn.evaluate.lanes import STEPS, WIDTHS, Lanes, Part, steady_width, with_start
 from charrnn.evaluate.text import BLOCK, SHORT, WARM_UP, last
 from charrnn.model import CharRNN
 from charrnn.ops import Array, Ids, alphabet
@@ -94,6 +94,27 @@ def test_what_stands_beside_a_text_changes_no_bit_of_its_costs(sizes: list[int],
         list(lanes.read(alone))
         for one, other in zip(together.costs(i), alone.costs(0), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_with_many_symbols_lanes_read_fewer_characters_at_once_and_no_bit_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lanes, parts, costs, spied = Lanes(tiny_model(dtype=np.float32), START), [Part(random_ids(100))] * 8, [], []
+    forward = CharRNN.forward
+
+    def spy(self: CharRNN, x: Ids, state: State, cache: Cache) -> tuple[Array, State]:
+        spied.append((len(x), cache["logits"].shape))
+        return forward(self, x, state, cache)
+
+    monkeypatch.setattr(CharRNN, "forward", spy)
+    for block in (head.BLOCK, 5 * 4 * (V + 1)):
+        monkeypatch.setattr(head, "BLOCK", block)
+        sheet = lanes.deal(parts, 4)
+        list(lanes.read(sheet))
+        costs.append(sheet.nats)
+    assert max(spied) == (STEPS, (STEPS, V + 1, 4))
+    assert min(shape for _, shape in spied) == (5, V + 1, 4)
+    np.testing.assert_array_equal(costs[0], costs[1])
 
 
 def test_a_lane_is_given_the_next_text_when_it_has_least_to_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,15 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charrnn import forecast as module
-from charrnn import step
+from charrnn import head, step, threads
 from charrnn.cells import CELLS
+from charrnn.cells.cell import Cache
 from charrnn.checkpoint import Checkpoint
 from charrnn.checkpoint.format import to_bytes
 from charrnn.config import CELL_NAMES, HIDDEN_SIZES, PARAMETERS_PER_CHAR, ModelConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import TextError
+from charrnn.evaluate import score_ids
+from charrnn.evaluate.text import SHORT
 from charrnn.forecast import fit_to_text, forecast, memory, still_to_do, window_bytes
-from charrnn.model import parameter_shapes, size_of
+from charrnn.model import CharRNN, parameter_shapes, size_of
 from charrnn.train import EvalReport, Report, train
 from tests.helpers.files import cell_settings, corpus_of, random_text, tiny_run
 from tests.helpers.models import B, T, tiny_model
@@ -135,6 +138,26 @@ def test_memory_is_what_training_allocates(
         if report.step == 4 and (not val_fraction or (isinstance(report, EvalReport) and report.loss is None)):
             held.append(tracemalloc.get_traced_memory()[0] - before)  # in the second validation: there is a best one
     assert 0 <= max(held) - told < 50_000  # the state, ids, reports and other small things
+
+
+@pytest.mark.parametrize("steps", [16, 5])
+def test_the_workspace_of_a_long_validation_is_foretold(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = corpus_of(random_text(2 * SHORT))
+    checkpoint, caches = tiny_run(text, {"line_end": 0}, val_fraction=0.5), []
+    monkeypatch.setattr(head, "BLOCK", steps * len(text.vocab) * 64)
+    monkeypatch.setattr("charrnn.evaluate.text.SMALLEST", 1)  # all lanes are used, 64 a core
+    monkeypatch.setattr(threads, "limit", 2)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    cache = CharRNN.cache
+
+    def spy(self: CharRNN, T: int, B: int, masks: int = 0) -> Cache:
+        caches.append(cache(self, T, B, masks))
+        return caches[-1]
+
+    validated = memory(checkpoint) - memory(replace(checkpoint, train=replace(checkpoint.train, val_fraction=0.0)))
+    monkeypatch.setattr(CharRNN, "cache", spy)
+    score_ids(checkpoint.model, [text.ids[:SHORT]], checkpoint.vocab.start_id)
+    assert validated == 2 * checkpoint.model.vector.nbytes + sum(a.nbytes for one in caches for a in one.values())
 
 
 # ---- whether the network suits the text ----

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from charrnn import head
 from charrnn.cells import CELLS
 from charrnn.cells.cell import Cache, Params, State, layer_forward
 from charrnn.config import ModelConfig
 from charrnn.model import initial_parameters, parameter_shapes, size_of, views
 from charrnn.network import scope
 from charrnn.ops import cross_entropy_backward, cross_entropy_forward
+from tests.helpers.models import B, V
 from tests.helpers.naive import (
     Pass,
     Problem,
@@ -227,6 +229,25 @@ def test_gradients_are_added(task: Problem) -> None:
     fresh, added = library_pass(task).grads, library_pass(task, grads=there).grads
     for name in fresh:
         assert_allclose(added[name], 1 + fresh[name], rtol=0, atol=1e-13, err_msg=name)
+
+
+@pytest.mark.parametrize("steps", [5, 2])
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("recurrence", CELLS)
+def test_to_learn_is_to_go_forward_and_back(
+    recurrence: str, noise: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the logits of all steps at once, or of two."""
+    monkeypatch.setattr(head, "BLOCK", steps * V * B)
+    task, cache = noisy(recurrence, 2, noise)
+    task = task._replace(dstate=task.model.zero_state(B))
+    expected, grads = library_pass(task, cache), zero_gradients(task.model)
+    del cache["logits"]
+    nats, state = task.model.networks[0].learn(task.x, task.y, 1, task.state, cache, grads)
+    assert_allclose(nats.sum(), expected.loss, rtol=1e-14)
+    assert not nats[task.y < 0].any()
+    for name, part in (arrays(expected.state) | expected.grads).items():
+        assert_allclose((arrays(state) | grads)[name], part, rtol=1e-12, atol=1e-13, err_msg=name)
 
 
 def test_an_evaluation_with_another_cache_does_not_disturb_a_later_backward(task: Problem) -> None:

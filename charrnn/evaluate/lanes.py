@@ -20,13 +20,14 @@ from numpy.typing import DTypeLike
 
 from charrnn.cells.cell import Cache, State
 from charrnn.evaluate.stream import Hits, check_finite, costs
+from charrnn.head import steps_at_once
 from charrnn.model import CharRNN, parameter_shapes, size_of
 from charrnn.network import SYMBOL_ROWS
 from charrnn.ops import Array, Ids
 from charrnn.threads import jobs_at_once, side_by_side
 
 WIDTHS = (16, 8, 4, 2)  # lanes computed together, the first that does: a product's bits may depend on a column's place
-STEPS = 16  # characters that a lane reads in one pass: as many as keep the workspace small
+STEPS = 16  # characters that a lane reads in one pass, at most: as many as keep the workspace small
 STRETCH = 64  # characters that a lane reads between two reports
 
 
@@ -80,6 +81,10 @@ class Lanes:
         """How many lanes give each the same bits."""
         return steady_width(self.model, self.start)
 
+    def steps(self, width: int) -> int:
+        """Return how many characters each of so many lanes reads in one pass."""
+        return steps_at_once(STEPS, self.model.config.vocab_size, width)
+
     def deal(self, parts: Sequence[Part], width: int) -> Sheet:
         """Give texts to lanes: a group of `width` for each core that can be busy."""
         return Sheet(parts, width, self.start, self.model.vector.dtype)
@@ -92,7 +97,7 @@ class Lanes:
         (steps, lanes), width = sheet.x.shape, sheet.width
         groups = [slice(first, first + width) for first in range(0, lanes, width)]
         states = [self.model.zero_state(width) for _ in groups]
-        caches = [self.model.cache(STEPS, width) for _ in groups]
+        caches = [self.model.cache(self.steps(width), width) for _ in groups]
         for begin in range(0, steps, STRETCH):
             rows = slice(begin, min(begin + STRETCH, steps))
             lots = zip(groups, states, caches, strict=True)
@@ -102,8 +107,9 @@ class Lanes:
 
     def stretch(self, sheet: Sheet, rows: slice, group: slice, state: State, cache: Cache) -> State:
         """Read some steps of a group of lanes; return the state after them."""
-        for begin in range(rows.start, rows.stop, STEPS):
-            window = slice(begin, min(begin + STEPS, rows.stop)), group
+        steps = self.steps(group.stop - group.start)
+        for begin in range(rows.start, rows.stop, steps):
+            window = slice(begin, min(begin + steps, rows.stop)), group
             logits, state = self.model.forward(sheet.x[window], state, cache)
             sheet.nats[window], sheet.hits[window] = costs(logits, sheet.y[window])
         return state
