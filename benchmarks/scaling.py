@@ -26,12 +26,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.plot import plot
 from charrnn.cells.cell import Shapes
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus, bundled_corpus, load_corpus
 from charrnn.forecast import memory
 from charrnn.model import parameter_shapes, size_of
+from charrnn.pictures import plot
 from charrnn.train import new_run, train
 from charrnn.vocab import Vocab
 

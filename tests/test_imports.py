@@ -14,7 +14,7 @@ PACKAGE = Path(charrnn.__file__).parent
 # From the bottom up: a module knows those of lower rows only. A new module is placed here first.
 LEVELS = [
     {"__init__", "errors"},
-    {"config", "curve", "places"},
+    {"config", "curve", "pictures", "places"},
     {"ops", "threads", "workers"},
     {"cells", "optim"},
     {"network"},
@@ -32,7 +32,10 @@ LEVELS = [
     {"__main__"},
 ]
 LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in modules}
-KNOWS_ONLY = {"ops": set[str](), "cells": {"ops"}, "optim": {"ops"}, "terminal": {"errors", "config", "curve"}}
+KNOWS_ONLY = {
+    **{"ops": set[str](), "cells": {"ops"}, "optim": {"ops"}, "pictures": {"errors"}},
+    "terminal": {"errors", "config", "curve", "pictures"},
+}
 # Who may import what is not Python's own:
 OWNERS = {"numpy": "all", "typer": "cli", "tqdm": "terminal", "rich": "terminal", "regex": "rules"}
 

@@ -86,6 +86,20 @@ class CheckpointStore:
                     stale.unlink()
 
 
+def save_text(path: Path, text: str) -> None:
+    """Put a text, as UTF-8, in the place of a file, whole or not at all; raises CharRNNError if that cannot be.
+
+    What is there already must be a file: a device or a folder is never replaced.
+    """
+    target = Path(os.path.realpath(path))  # a symbolic link stays
+    if target.exists() and not target.is_file():
+        raise CharRNNError(f"{path}: is there, and is not a file: name another one")
+    try:
+        replace_file(target, text.encode("utf-8", "replace"), verify=lambda beside: None)
+    except OSError as error:
+        raise CharRNNError(f"{path}: cannot be saved: {error.strerror or error}") from error
+
+
 def read(path: Path) -> Checkpoint:
     """Read a checkpoint; raises OSError or one of READ_ERRORS."""
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""A plot of lines on logarithmic axes, as SVG: enough for what the benchmarks show, and no library."""
+"""A plot of lines on logarithmic axes, as SVG: enough for what is shown here, and no library."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,8 +8,9 @@ Points = Sequence[tuple[float, float]]  # both above 0
 
 COLOURS = ("#3b82c4", "#d1495b", "#2e9e5b", "#b8860b", "#8e6bbf", "#0f8f8f")  # each seen on white and on black
 STYLE = (
-    "text{font:12px sans-serif;fill:#57606a}.grid{stroke:#8b949e;stroke-opacity:.35}.line{fill:none;stroke-width:2}"
-    ".law{fill:none;stroke-dasharray:2 4}@media(prefers-color-scheme:dark){text{fill:#b1bac4}}"
+    ".plot text{font:12px sans-serif;fill:#57606a}.grid{stroke:#8b949e;stroke-opacity:.35}"
+    ".line{fill:none;stroke-width:2}.law{fill:none;stroke-dasharray:2 4}"
+    "@media(prefers-color-scheme:dark){.plot text{fill:#b1bac4}}"
 )
 WIDTH, HEIGHT, LEFT, TOP, GAP = 330, 260, 60, 30, 80  # of a panel's inside, and what is around it
 
@@ -64,7 +65,9 @@ def plot(panels: Mapping[str, Mapping[str, tuple[Points, Points]]], across: str)
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
     width, height = LEFT + len(panels) * (WIDTH + GAP), TOP + HEIGHT + 64
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><style>{STYLE}</style>']
+    parts = [
+        f'<svg class="plot" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><style>{STYLE}</style>'
+    ]
     for i, (title, lines) in enumerate(panels.items()):
         place = Scale(LEFT + i * (WIDTH + GAP), [point for pair in lines.values() for part in pair for point in part])
         parts += [f'<text x="{place.left}" y="18">{escape(title)}</text>', *place.grid()]
