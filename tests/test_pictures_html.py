@@ -6,7 +6,7 @@ VOID = {"meta"}  # elements that have no end
 
 
 class Parsed(HTMLParser):
-    """A page taken apart: every element with its attributes, the text of all, and whether each end has its beginning."""
+    """A page taken apart: elements with attributes, texts with what they stand in; each end has its beginning."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
