@@ -35,4 +35,5 @@ def joins(character: str, before: str) -> bool:
     if character < "\u0300" or not before or before in "\t\n":
         return False
     flag = ord(character) in FLAGS and len(before) == 1 and ord(before) in FLAGS
-    return flag or not width(character) or before.endswith(ZERO_WIDTH_JOINER)
+    emoji = before.endswith(ZERO_WIDTH_JOINER) and category(before[0]) == category(character) == "So"
+    return flag or emoji or not width(character)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Any, Literal, Never, TextIO
 
 from charrnn.curve import BLOCKS, Trace
@@ -146,6 +146,8 @@ def shaded(shading: "Shading", stream: TextIO) -> Iterator[str]:
     """
     from charrnn.pictures.shades import rows
 
+    lines = shading.lines()
+    first = list(islice(lines, 1))  # a text that cannot be read is found before anything is drawn
     room = columns(stream) if is_terminal(stream) else sys.maxsize
     scale, in_color = shading.scale, has_color(stream)
     draw = partial(colored, looks=looks(scale)) if in_color else partial(marked, marks=scale.palette.marks)
@@ -155,7 +157,7 @@ def shaded(shading: "Shading", stream: TextIO) -> Iterator[str]:
     else:
         yield "\n".join(folded(scale.note, room)) + "\n"
     yield "\n"
-    for line in shading.lines():
+    for line in chain(first, lines):
         yield from map(draw, rows(line, room))
 
 

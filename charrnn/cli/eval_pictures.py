@@ -78,7 +78,7 @@ def draw_heatmap(names: Sequence[str], easel: Easel) -> None:
     """Draw each text in the colours of its surprisal."""
     texts = ((name, surprisals(name, text, easel)) for name, text in easel.texts(names))
     shadings = (Shading(f"{name}: surprise in bits", BITS, found) for name, found in texts)
-    easel.draw(shadings, f"{easel.scorer.name}: surprise in bits")
+    easel.draw(shadings, f"{easel.scorer.path.stem}: surprise in bits")
 
 
 def surprisals(name: str, text: Iterable[str], easel: Easel) -> Iterator[Piece]:
@@ -104,7 +104,7 @@ def draw_neuron(names: Sequence[str], neuron: str, easel: Easel) -> None:
     unit = unit_named(neuron, easel.scorer.checkpoint.best_model.config)
     texts = ((name, activations(name, text, unit, easel)) for name, text in easel.texts(names))
     shadings = (of_unit(f"{name}: unit {unit}", list(found)) for name, found in texts)
-    easel.draw(shadings, f"{easel.scorer.name}: unit {unit}")
+    easel.draw(shadings, f"{easel.scorer.path.stem}: unit {unit}")
 
 
 def activations(name: str, text: Iterable[str], unit: Unit, easel: Easel) -> Iterator[Piece]:
@@ -127,7 +127,7 @@ def of_unit(title: str, pieces: Sequence[Piece], largest: float = 0) -> Shading:
 def draw_neurons(names: Sequence[str], easel: Easel) -> None:
     """Write the units that are easiest to read, a row each, and draw a part of the text as the best of them see it."""
     shadings = (shading for name, text in easel.texts(names) for shading in units(name, text, easel))
-    easel.draw(shadings, f"{easel.scorer.name}: the units that are easiest to read")
+    easel.draw(shadings, f"{easel.scorer.path.stem}: the units that are easiest to read")
 
 
 def units(name: str, text: Iterable[str], easel: Easel) -> Iterator[Shading]:

@@ -37,8 +37,9 @@ def text_svg(shadings: Sequence[Shading]) -> str:
             parts += drawn(row, shading.scale, y + (n + 3) * ROW)
         y += (len(lines) + 5) * ROW
     style = f"{STYLE}{palettes(dark=False)}@media(prefers-color-scheme:dark){{{DARK}{palettes(dark=True)}}}"
-    size = f"{2 * MARGIN + columns * CELL:.1f} {y}"
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" xml:space="preserve"><style>{style}</style>'
+    width, height = round(2 * MARGIN + columns * CELL), y
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} xml:space="preserve"><style>{style}</style>'
     return "\n".join([head, '<rect class="page" width="100%" height="100%"/>', *parts, "</svg>"]) + "\n"
 
 
