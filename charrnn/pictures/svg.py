@@ -7,6 +7,7 @@ from itertools import groupby
 from charrnn.pictures.shades import PALETTES, Mark, Scale, Shading, drawable, ink, rows
 
 CELL, ROW, MARGIN = 8.4, 20, 16  # width of a cell, height of a row, and what is around the text
+HEAD, GAP = 3, 2  # rows above a text, of title and key, and between two texts
 COLUMNS, LEAST = 100, 64  # of the text at most, and of the picture at least, for titles and keys
 FONT = "ui-monospace,Menlo,Consolas,DejaVu Sans Mono,monospace"
 STYLE = (
@@ -34,10 +35,10 @@ def text_svg(shadings: Sequence[Shading]) -> str:
         columns = max([columns, *(sum(mark.cells for mark in row) for row in lines)])
         parts += heading(shading, y)
         for n, row in enumerate(lines):
-            parts += drawn(row, shading.scale, y + (n + 3) * ROW)
-        y += (len(lines) + 5) * ROW
+            parts += drawn(row, shading.scale, y + (n + HEAD) * ROW)
+        y += (HEAD + len(lines) + GAP) * ROW
     style = f"{STYLE}{palettes(dark=False)}@media(prefers-color-scheme:dark){{{DARK}{palettes(dark=True)}}}"
-    width, height = round(2 * MARGIN + columns * CELL), y
+    width, height = round(2 * MARGIN + columns * CELL), y - GAP * ROW + MARGIN
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} xml:space="preserve"><style>{style}</style>'
     return "\n".join([head, '<rect class="page" width="100%" height="100%"/>', *parts, "</svg>"]) + "\n"
