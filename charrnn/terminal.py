@@ -1,4 +1,4 @@
-"""What a person sees: notes, errors, the progress of training, cards; and what a stream can show.
+"""What a person sees: notes, errors, cards, texts in colours, the progress of training; what a stream can show.
 
 Notes and progress go to stderr, so that stdout is data alone. tqdm owns the one moving line, rich prints finished
 things; both are imported when they are first used.
@@ -10,28 +10,23 @@ import os
 import sys
 import textwrap
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Any, Literal, Never, TextIO
 
 from charrnn.curve import BLOCKS, Trace
+from charrnn.glyphs import visible
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from charrnn.pictures.shades import Mark, Scale, Shading
+
 Color = Literal["auto", "always", "never"]
 color: Color = "auto"  # the --color of this process
 COLUMNS = 80  # of what is no terminal
-SYMBOLS = {
-    **{code: 0x2400 + code for code in range(0x20) if code not in b"\t\n"},
-    0x7F: 0x2421,
-    **dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD),
-}  # control characters, C0, C1 and bidirectional, and what is shown for them
-
-
-def visible(text: str) -> str:
-    """Return text with control characters as symbols, so that none can command a terminal."""
-    return text.translate(SYMBOLS)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -140,6 +135,65 @@ def indent_of(names: Iterable[str]) -> int:
     """Return the column at which the values of a card begin."""
     return max(map(len, names)) + 2
 
+
+# ---- texts in colours ----
+
+
+def shaded(shading: "Shading", stream: TextIO) -> Iterator[str]:
+    """Yield a picture of a text line by line: title, key, text; without colours with a line of marks below each.
+
+    On a terminal lines are folded at its width. What is yielded holds escapes for colours, and no others.
+    """
+    from charrnn.pictures.shades import rows
+
+    lines = shading.lines()
+    first = list(islice(lines, 1))  # a text that cannot be read is found before anything is drawn
+    room = columns(stream) if is_terminal(stream) else sys.maxsize
+    scale, in_color = shading.scale, has_color(stream)
+    draw = partial(colored, looks=looks(scale)) if in_color else partial(marked, marks=scale.palette.marks)
+    yield "\n".join(folded(visible(shading.title), room)) + "\n"
+    if in_color:
+        yield from map(draw, rows(scale.key(), room))
+    else:
+        yield "\n".join(folded(scale.note, room)) + "\n"
+    yield "\n"
+    for line in chain(first, lines):
+        yield from map(draw, rows(line, room))
+
+
+def colored(row: "Sequence[Mark]", looks: Sequence[str]) -> str:
+    """Return a row of a text in colours; what has no level is underlined."""
+    runs = groupby(row, lambda mark: mark.level)
+    texts = ((level, "".join(mark.drawn for mark in run)) for level, run in runs)
+    return "".join(f"\x1b[{'4' if level is None else looks[level]}m{text}\x1b[0m" for level, text in texts) + "\n"
+
+
+def marked(row: "Sequence[Mark]", marks: str) -> str:
+    """Return a row of a text without colours, and below it a mark for each of its levels."""
+    signs = ("?" if mark.level is None else marks[mark.level] for mark in row)
+    below = "".join(sign * mark.cells for sign, mark in zip(signs, row, strict=True))
+    return "".join(mark.drawn for mark in row).rstrip() + "\n" + below.rstrip() + "\n"
+
+
+def looks(scale: "Scale") -> list[str]:
+    """Return what a terminal is told for each level: the numbers of two colours that every one of 256 has alike.
+
+    Some terminals say in COLORFGBG (foreground;background) that they are light; those that do not are dark.
+    """
+    from charrnn.pictures.shades import ink
+
+    light = os.environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15")
+    grounds = scale.palette.light if light else scale.palette.dark
+    return [f"38;5;{number_of(ink(ground))};48;5;{number_of(ground)}" for ground in grounds]
+
+
+def number_of(color: str) -> int:
+    """Return the number that terminals give to a colour of the cube of 6 x 6 x 6."""
+    red, green, blue = (("00", "5f", "87", "af", "d7", "ff").index(color[i : i + 2]) for i in (1, 3, 5))
+    return 16 + 36 * red + 6 * green + blue
+
+
+# ---- the progress of training ----
 
 QUIET_SECONDS = 10  # between two progress lines where no bar can move
 LAYOUTS = {  # of the bar, by the columns that each needs: time left, speed, loss, and how it has fallen

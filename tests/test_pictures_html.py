@@ -1,18 +1,22 @@
+import math
 from html.parser import HTMLParser
 
-from charrnn.pictures import page, plot
+import numpy as np
+
+from charrnn.pictures import BITS, Shading, page, plot, text_html
+from charrnn.pictures.shades import DRAWN
 
 VOID = {"meta"}  # elements that have no end
 
 
 class Parsed(HTMLParser):
-    """A page taken apart: every element with its attributes, the text of all, and whether each end has its beginning."""
+    """A page taken apart: elements with attributes, texts with what they stand in; each end has its beginning."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
-        self.texts: list[tuple[str, str]] = []  # the element that a text stands in, the text
+        self.texts: list[tuple[list[str], str]] = []  # the elements that a text stands in, the text
         self.feed(source)
         self.close()
         assert self.open == []
@@ -26,10 +30,10 @@ class Parsed(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.texts.append((self.open[-1] if self.open else "", data))
+        self.texts.append((self.open[:], data))
 
     def text_of(self, tag: str) -> str:
-        return "".join(text for name, text in self.texts if name == tag)
+        return "".join(text for names, text in self.texts if tag in names)
 
 
 def test_a_page_holds_its_bodies_and_loads_nothing() -> None:
@@ -42,3 +46,38 @@ def test_a_page_holds_its_bodies_and_loads_nothing() -> None:
     policy = next(a["content"] for name, a in parsed.elements if name == "meta" and "http-equiv" in a)
     assert policy == "default-src 'none'; style-src 'unsafe-inline'"
     assert "prefers-color-scheme:dark" in parsed.text_of("style")
+
+
+def drawn(text: str, values: list[float]) -> Parsed:
+    return Parsed(page("title", text_html(Shading("<i>&\x1b", BITS, [(text, np.array(values))]))))
+
+
+def spans(parsed: Parsed) -> list[tuple[str | None, str | None]]:
+    return [(a["class"], a["title"]) for name, a in parsed.elements if name == "span" and "title" in a]
+
+
+def test_every_character_has_its_colour_and_its_value() -> None:
+    parsed = drawn("a<\n", [0.25, 9, math.nan])
+    assert spans(parsed) == [("s0", "0.25"), ("s7", "9.00"), ("x n", "unknown")]
+    style = parsed.text_of("style")
+    light, dark = style.split("@media(prefers-color-scheme:dark)")
+    for name in ("s0", "s7", "d0", "d8"):
+        assert (light.count(f".{name}{{"), dark.count(f".{name}{{")) == (1, 1)
+    key = [a["class"] for name, a in parsed.elements if name == "span" and "title" not in a]
+    assert key == [f"s{level}" for level in range(8)]
+
+
+HOSTILE = (
+    '</pre><script>alert("1")</script>&lt;\t<!-- \x00\x1b[2J\u202e[bold]猫e\u0301 👩\u200d🚀\n\n\ud800\ufffe\u2028 ↵'
+)
+
+
+def test_a_hostile_text_stays_a_text_that_can_be_copied() -> None:
+    parsed = drawn(HOSTILE, [1.0] * len(HOSTILE))
+    assert not {"script", "i", "b"} & {name for name, _ in parsed.elements}
+    assert parsed.text_of("pre") == HOSTILE.translate(DRAWN)
+    assert parsed.text_of("h2") == "<i>&␛"
+
+
+def test_an_empty_text_is_an_empty_picture() -> None:
+    assert spans(drawn("", [])) == []

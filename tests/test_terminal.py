@@ -5,11 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from charrnn.curve import BLOCKS
-from charrnn.terminal import Color, can_show, columns, folded, has_color, is_terminal, visible
+from charrnn.terminal import Color, can_show, columns, folded, has_color, is_terminal
 from tests.helpers.command import ok, on_terminal, terminal
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -25,28 +23,6 @@ class Stream(io.StringIO):
 
 
 # ---- control characters ----
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain ß 猫 👩\u200d🚀 e\u0301", "plain ß 猫 👩\u200d🚀 e\u0301"),
-        ("a\tb\n", "a\tb\n"),
-        ("\x00\x07\x1b[31m\r\x7f", "␀␇␛[31m␍␡"),
-        ("\x80\x9b31m\x9f", "\ufffd\ufffd31m\ufffd"),
-        ("\u202e\u2066abc\u2069\u202c", "\ufffd\ufffdabc\ufffd\ufffd"),
-    ],
-)
-def test_control_characters_are_shown_as_symbols(text: str, shown: str) -> None:
-    assert visible(text) == shown
-
-
-@settings(deadline=None, max_examples=50, derandomize=True)
-@given(st.text(st.one_of(st.characters(max_codepoint=0xA1), st.characters())))
-def test_nothing_shown_commands_a_terminal_and_every_character_keeps_its_place(text: str) -> None:
-    shown = visible(text)
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown)
-    assert [s for s, c in zip(shown, text, strict=True) if c.isprintable()] == [c for c in text if c.isprintable()]
 
 
 def test_what_is_written_of_files_and_their_names_shows_its_control_characters(model: Path) -> None:

@@ -52,6 +52,17 @@ def evaluate(
     dynamic: Annotated[
         bool, option("--dynamic", text="Learn while reading, each character scored first; the file stays.")
     ] = False,
+    heatmap: Annotated[
+        bool, option("--heatmap", text="The text in colours: how unexpected each character was.")
+    ] = False,
+    neurons: Annotated[
+        bool, option("--neurons", text="The units that follow something in the text, and what.")
+    ] = False,
+    neuron: Annotated[
+        str | None, option("--neuron", metavar="LAYER:UNIT", text="The text in colours: what this unit holds.")
+    ] = None,
+    html: Annotated[str | None, option("--html", metavar="FILE", text="Put the picture into a page.")] = None,
+    svg: Annotated[str | None, option("--svg", metavar="FILE", text="Put the picture into an SVG.")] = None,
     threads: ThreadsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -62,20 +73,34 @@ def evaluate(
 
     A row a text: bits a character, characters, name. For example: charrnn eval -m plays chapter1.txt chapter2.txt
     """
+    pictures = {"--heatmap": heatmap, "--neurons": neurons, "--neuron": neuron is not None}
     check_together(
-        {"--lines": lines, "--per-char": per_char, "--next": next_count, "--novelty": novelty},
+        {"--lines": lines, "--per-char": per_char, "--next": next_count, "--novelty": novelty, **pictures},
         {"--dynamic": dynamic, "--against-baselines": against_baselines},
         against,
     )
     check_threshold(threshold, below, lines, against)
-    use_threads(threads, shared=dynamic or per_char or bool(next_count))
+    check_files({"--html": html, "--svg": svg}, pictures)
+    use_threads(threads, shared=dynamic or per_char or bool(next_count) or any(pictures.values()))
     paths = [existing_model(model, quiet), *(named_model(name, "--against") for name in against or ())]
     names = [model or str(paths[0]), *(against or ())]
     from charrnn.cli.texts import Scorer
 
     scorers = [Scorer.load(name, path) for name, path in zip(names, paths, strict=True)]
     texts, output = text or [], Output()
-    if lines:
+    if any(pictures.values()):
+        from charrnn.cli.eval_pictures import Easel, draw_heatmap, draw_neuron, draw_neurons
+        from charrnn.cli.picture_files import PictureFiles
+
+        files = PictureFiles.named(html, svg, [*texts, *paths, *scorers[0].checkpoint.origin.sources], quiet)
+        easel = Easel(scorers[0], output, files, json, quiet)
+        if heatmap:
+            draw_heatmap(texts, easel)
+        elif neurons:
+            draw_neurons(texts, easel)
+        elif neuron is not None:
+            draw_neuron(texts, neuron, easel)
+    elif lines:
         from charrnn.cli.eval_lines import Bar, score_lines
 
         score_lines(texts, scorers, output, json, None if threshold is None else Bar(threshold, below), quiet)
@@ -113,6 +138,13 @@ def check_together(modes: dict[str, object], whole: dict[str, object], against: 
         raise UsageError(f"{given[0]} is of one model: leave it out, or --against")
     if against and whole["--against-baselines"]:
         raise UsageError("--against and --against-baselines: give one of them")
+
+
+def check_files(files: dict[str, str | None], pictures: dict[str, bool]) -> None:
+    """Raise UsageError for a file of a picture without a picture."""
+    given = [name for name, file in files.items() if file is not None]
+    if given and not any(pictures.values()):
+        raise UsageError(f"{given[0]} {files[given[0]]}: needs {' or '.join(pictures)}")
 
 
 def check_threshold(threshold: float | None, below: bool, lines: bool, against: list[str] | None) -> None:

@@ -15,7 +15,8 @@ import typer
 from typer.exceptions import TyperException
 
 from charrnn.errors import CharRNNError, UsageError
-from charrnn.terminal import SYMBOLS, is_terminal, say_error, visible
+from charrnn.glyphs import SYMBOLS, visible
+from charrnn.terminal import is_terminal, say_error
 
 FLUSH_SECONDS = 0.05
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
