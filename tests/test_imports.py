@@ -21,7 +21,7 @@ LEVELS = [
     {"network"},
     {"grams", "model", "vocab"},
     {"baselines", "corpus", "evaluate", "novelty", "sampling", "schedule"},
-    {"checkpoint", "dynamic", "neurons", "rules"},
+    {"checkpoint", "dynamic", "memory", "neurons", "rules"},
     {"library"},
     {"export"},
     {"step"},
