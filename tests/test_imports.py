@@ -14,7 +14,7 @@ PACKAGE = Path(charrnn.__file__).parent
 # From the bottom up: a module knows those of lower rows only. A new module is placed here first.
 LEVELS = [
     {"__init__", "errors"},
-    {"config", "curve", "glyphs", "places"},
+    {"chart", "config", "curve", "glyphs", "places"},
     {"pictures"},
     {"ops", "threads", "workers"},
     {"cells", "optim"},
