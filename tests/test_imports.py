@@ -35,7 +35,7 @@ LEVELS = [
 LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in modules}
 KNOWS_ONLY = {
     **{"ops": set[str](), "cells": {"ops"}, "optim": {"ops"}, "pictures": {"errors", "glyphs"}},
-    "terminal": {"errors", "config", "curve", "glyphs", "pictures"},
+    "terminal": {"chart", "errors", "config", "curve", "glyphs", "pictures"},
 }
 # Who may import what is not Python's own:
 OWNERS = {"numpy": "all", "typer": "cli", "tqdm": "terminal", "rich": "terminal", "regex": "rules"}
