@@ -8,25 +8,21 @@ from string import ascii_lowercase
 import numpy as np
 
 Points = Sequence[tuple[float, float]]  # x, rising, and y above 0
-Paint = Callable[[str, int], str]  # text, number of the line that it belongs to -> text in its colour
 Cell = tuple[str, int | None]  # a character, and the line that it belongs to
 
 BRAILLE = 0x2800
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # of a character, by column and row
 LARGEST = 120  # columns of a chart
 ROWS = 13  # below the highest
+COLORS = (36, 33, 35, 32, 34, 31)  # of lines, by the numbers that terminals have for them
 
 
-def plain(text: str, line: int) -> str:
-    """Leave text as it is."""
-    return text
-
-
-def chart(lines: Mapping[str, Points], columns: int, across: str, dots: bool, paint: Paint = plain) -> str:
+def chart(lines: Mapping[str, Points], columns: int, across: str, dots: bool, colored: bool = False) -> str:
     """Draw lines, each by its name, no wider than so many columns; `across` says what x is.
 
     In ASCII lines can be told apart without colours; where two share a place stands the letter of the later one.
     """
+    paint = in_color if colored else plain
     xs, ys = zip(*(point for points in lines.values() for point in points), strict=True)
     (begin, end), (labels, low, high) = (min(xs), max(xs)), scale(min(ys), max(ys))
     margin = max(map(len, labels))
@@ -37,6 +33,16 @@ def chart(lines: Mapping[str, Points], columns: int, across: str, dots: bool, pa
     foot = f"{first}{across:^{max(len(across) + 2, width - len(first) - len(last))}}{last}"
     legend = [paint(name if dots else f"{letter(k)} {name}", k) for k, name in enumerate(lines)]
     return "\n".join([*drawing, f"{indent} +{'-' * width}", f"{indent}  {foot}", f"{indent}  {'   '.join(legend)}"])
+
+
+def plain(text: str, line: int) -> str:
+    """Leave text as it is."""
+    return text
+
+
+def in_color(text: str, line: int) -> str:
+    """Return text in the colour of a line."""
+    return f"\x1b[{COLORS[line % len(COLORS)]}m{text}\x1b[0m"
 
 
 def letter(line: int) -> str:
@@ -99,7 +105,7 @@ def trail(points: Points, size: tuple[int, int], box: tuple[float, float, int, i
         before = row
 
 
-def painted(row: Sequence[Cell], paint: Paint) -> str:
+def painted(row: Sequence[Cell], paint: Callable[[str, int], str]) -> str:
     """Return a row as text, what belongs to one line in one piece; no blanks at its end."""
     runs = ((k, "".join(character for character, _ in run)) for k, run in groupby(row, key=lambda cell: cell[1]))
     return "".join(text if k is None else paint(text, k) for k, text in runs).rstrip()

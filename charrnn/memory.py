@@ -29,7 +29,7 @@ from charrnn.threads import side_by_side
 LAGS = 256  # K, of a text that is long enough
 FEWEST_LAGS = 8
 STRETCHES = 128  # spread over the text
-LANES = 64  # stretches that are read together, by one core
+LANES = 32  # stretches that are read together, by one core
 STEPS = 16  # characters that a lane reads in one pass
 
 

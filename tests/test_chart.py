@@ -40,14 +40,12 @@ def test_dots_of_two_columns_and_four_rows_make_a_character() -> None:
     assert [row for row in body(flat) if row] == ["⠉" * 13, "⣀" * 13]
 
 
-def test_each_line_is_painted_in_runs_and_told_in_the_key() -> None:
-    def paint(text: str, line: int) -> str:
-        return f"<{line}:{text}>"
-
+def test_each_line_has_its_colour_in_runs_and_in_the_key() -> None:
     lines = {"x": [(0.0, 1.0), (4.0, 1.0)], "y": [(2.0, 1.0), (4.0, 1.0)]}
-    drawing = chart(lines, 16, "lag", dots=False, paint=paint)
-    assert body(drawing)[0] == "<0:aaaaa><1:bbbbb>"
-    assert drawing.split("\n")[-1].split() == ["<0:a", "x>", "<1:b", "y>"]
+    drawing = chart(lines, 16, "lag", dots=False, colored=True)
+    assert body(drawing)[0] == "\x1b[36maaaaa\x1b[0m\x1b[33mbbbbb\x1b[0m"
+    assert drawing.split("\n")[-1].strip() == "\x1b[36ma x\x1b[0m   \x1b[33mb y\x1b[0m"
+    assert re.sub("\x1b.*?m", "", drawing) == chart(lines, 16, "lag", dots=False)
 
 
 @pytest.mark.parametrize(("low", "high", "rows"), [(-8, 0, 9), (-6, 0, 13), (-1, 0, 14), (0, 100, 14), (-30, 0, 11)])

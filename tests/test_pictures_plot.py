@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn.pictures.plot import AXES, HEIGHT, LEFT, MOST_TICKS, TOP, WIDTH, Scale, plot
+from charrnn.pictures.plot import AXES, HEIGHT, LEFT, MOST_TICKS, TOP, WIDTH, Points, Scale, plot
 
 few = settings(deadline=None, max_examples=50, derandomize=True)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -53,8 +53,11 @@ def test_an_axis_is_numbered_as_people_would(kind: str, values: list[float], lab
 
 
 def test_panels_may_have_axes_of_their_own_and_lines_no_law_and_no_points() -> None:
-    points = [(0.0, 1.0), (10.0, 1e-4)]
-    panels = {"fades": {"a": (points, []), "b": ([], [])}, "nothing": {"a": ([], [])}}
+    fades: Points = [(0.0, 1.0), (10.0, 1e-4)]
+    panels: dict[str, dict[str, tuple[Points, Points]]] = {
+        "fades": {"a": (fades, []), "b": ([], [])},
+        "none": {"a": ([], [])},
+    }
     svg = ElementTree.fromstring(plot(panels, "lag", [("linear", "decades"), ("doublings", "linear")]))
     (line,) = (path.get("d") for path in svg.findall(f"{SVG}path[@class='line']")[:1])
     assert line == f"M{LEFT:.1f},{TOP:.1f}L{LEFT + WIDTH:.1f},{TOP + HEIGHT:.1f}"
