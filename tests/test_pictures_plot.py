@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn.pictures.plot import AXES, HEIGHT, LEFT, MOST_TICKS, TOP, WIDTH, Points, Scale, plot
+from charrnn.pictures.plot import AXES, COLOURS, HEIGHT, LEFT, MOST_TICKS, TOP, WIDTH, Points, Scale, plot
 
 few = settings(deadline=None, max_examples=50, derandomize=True)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -41,7 +41,8 @@ def test_an_axis_holds_its_values_between_its_first_tick_and_its_last_and_has_ro
 @pytest.mark.parametrize(
     ("kind", "values", "labels"),
     [
-        ("decades", [2e-6, 0.5], ["1e-06", "1e-05", "0.0001", "0.001", "0.01", "0.1", "1"]),
+        ("decades", [2e-6, 0.5], ["1e-6", "1e-5", "1e-4", "0.001", "0.01", "0.1", "1"]),
+        ("doublings", [0.3, 1], ["0.25", "0.5", "1"]),
         ("doublings", [1, 256], ["1", "2", "4", "8", "16", "32", "64", "128", "256"]),
         ("linear", [1.93, 3.4], ["2", "2.25", "2.5", "2.75", "3", "3.25"]),
         ("linear", [0, 256], ["0", "50", "100", "150", "200", "250"]),
@@ -50,6 +51,13 @@ def test_an_axis_holds_its_values_between_its_first_tick_and_its_last_and_has_ro
 )
 def test_an_axis_is_numbered_as_people_would(kind: str, values: list[float], labels: list[str]) -> None:
     assert [label for _, label in AXES[kind](values).ticks] == labels
+
+
+def test_more_lines_than_colours_are_all_there_and_no_name_can_spoil_the_picture() -> None:
+    line: Points = [(1.0, 1.0), (2.0, 2.0)]
+    names = ["\x00\x1b<&>", *map(str, range(2 * len(COLOURS)))]
+    svg = ElementTree.fromstring(plot({"all": {name: (line, []) for name in names}}, "x"))
+    assert len(svg.findall(f"{SVG}path[@class='line']")) == 2 * len(names)
 
 
 def test_panels_may_have_axes_of_their_own_and_lines_no_law_and_no_points() -> None:

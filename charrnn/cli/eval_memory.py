@@ -51,9 +51,8 @@ def tell_memory(
             output.record(record(name, scorer, chars, lacking, memory))
     else:
         write(output, name, found, charted=not files)
-    files.save(
-        lambda: page(f"{name}: how far back {' and '.join(found)} remember", picture(found)), lambda: picture(found)
-    )
+    title = f"How far back: {', '.join(found)} on {name}"
+    files.save(lambda: page(title, picture(found)), lambda: picture(found))
 
 
 def beginning(blocks: Iterable[str]) -> list[str]:

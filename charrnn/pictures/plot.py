@@ -6,6 +6,8 @@ from functools import partial
 from html import escape
 from typing import NamedTuple
 
+from charrnn.pictures.shades import drawable
+
 Points = Sequence[tuple[float, float]]  # above 0 where the axis is logarithmic
 
 COLOURS = ("#3b82c4", "#d1495b", "#2e9e5b", "#b8860b", "#8e6bbf", "#0f8f8f")  # each seen on white and on black
@@ -92,8 +94,9 @@ class Scale:
 
 def number(base: int, n: int) -> str:
     """Return base**n as people write it, or as computers do where that is long."""
-    value = float(base) ** n
-    return f"{value:,.0f}" if 1 <= value < 1e10 else f"{value:.{-n}f}" if base == 10 and -4 < n < 0 else f"{value:.2g}"
+    if base == 10 and not -4 < n < 10:
+        return f"1e{n}"
+    return f"{float(base) ** n:,.0f}" if n >= 0 else f"{float(base) ** n:.{-n}f}"
 
 
 def plot(
@@ -112,23 +115,23 @@ def plot(
     ]
     for i, (title, lines) in enumerate(panels.items()):
         left, kinds = LEFT + i * (WIDTH + GAP), axes[i] if axes else DECADES
-        parts.append(f'<text x="{left}" y="18">{escape(title)}</text>')
+        parts.append(f'<text x="{left}" y="18">{escape(drawable(title))}</text>')
         parts.append(f'<text x="{left + WIDTH / 2}" y="{height - 32}" text-anchor="middle">{escape(across)}</text>')
-        parts += panel({colour[name]: line for name, line in lines.items()}, left, kinds)
+        parts += panel([(colour[name], *pair) for name, pair in lines.items()], left, kinds)
     for i, name in enumerate(names):
         x = LEFT + i * (width - LEFT) / len(names)
         parts.append(f'<path class="line" stroke="{colour[name]}" d="M{x:.0f},{height - 12}h18"/>')
-        parts.append(f'<text x="{x + 24:.0f}" y="{height - 8}">{escape(name)}</text>')
+        parts.append(f'<text x="{x + 24:.0f}" y="{height - 8}">{escape(drawable(name))}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def panel(lines: Mapping[str, tuple[Points, Points]], left: float, axes: tuple[str, str]) -> Iterator[str]:
-    """Yield the grid of a panel, and over it each line with its law, by colour."""
-    points = [point for pair in lines.values() for part in pair for point in part]
+def panel(lines: Sequence[tuple[str, Points, Points]], left: float, axes: tuple[str, str]) -> Iterator[str]:
+    """Yield the grid of a panel, and over it each line with its law, in its colour."""
+    points = [point for _, line, law in lines for point in (*line, *law)]
     if not points:
         return
     place = Scale(left, points, axes)
     yield from place.grid()
-    for colour, (line, law) in lines.items():
+    for colour, line, law in lines:
         yield from (f'<path class="law" stroke="{colour}" d="{path(law, place)}"/>' for _ in law[:1])
         yield from (f'<path class="line" stroke="{colour}" d="{path(line, place)}"/>' for _ in line[:1])
