@@ -137,7 +137,7 @@ def test_a_network_without_a_way_from_step_to_step_remembers_the_last_character_
 
 def test_nothing_goes_back_beyond_the_end_of_a_line() -> None:
     model = tiny_model(cell="lstm", num_layers=2, line_end=V - 1)
-    ids = np.random.default_rng(6).integers(0, V - 1, 400)
+    ids = np.random.default_rng(6).integers(0, V - 1, 100)
     ids[::5] = V - 1
     memory = measure(model, ids)
     assert memory.relative[5] == 0 < memory.relative[4]
