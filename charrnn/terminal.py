@@ -10,7 +10,7 @@ import os
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, groupby, islice
@@ -22,6 +22,7 @@ from charrnn.glyphs import visible
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from charrnn.chart import Points
     from charrnn.pictures.shades import Mark, Scale, Shading
 
 Color = Literal["auto", "always", "never"]
@@ -191,6 +192,15 @@ def number_of(color: str) -> int:
     """Return the number that terminals give to a colour of the cube of 6 x 6 x 6."""
     red, green, blue = (("00", "5f", "87", "af", "d7", "ff").index(color[i : i + 2]) for i in (1, 3, 5))
     return 16 + 36 * red + 6 * green + blue
+
+
+def line_chart(lines: "Mapping[str, Points]", across: str, stream: TextIO) -> str:
+    """Return a chart as wide as a stream: in dots where these can be shown, and colours or a single line tell whose."""
+    from charrnn.chart import BRAILLE, chart
+
+    in_color, can_dot = has_color(stream), can_show(sys.stderr, chr(BRAILLE))  # stdout is UTF-8 whatever shows it
+    dots = can_dot and os.environ.get("TERM") not in ("dumb", "linux") and (in_color or len(lines) == 1)
+    return chart(lines, columns(stream), across, dots, in_color)
 
 
 # ---- the progress of training ----

@@ -1,9 +1,10 @@
-"""The seeds of the method. docs/bptt.md derives each of these claims and names its test."""
+"""The seeds of the method. docs/bptt.md derives each of these claims and names its test; its own code runs here."""
 
 import re
 from itertools import islice
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from charrnn.optim import OPTIMIZERS, clip_by_global_norm
 from charrnn.sampling import generate
 from tests.helpers.gradcheck import check_gradients
 from tests.helpers.naive import TWINS, Problem, column, library_pass, naive_forward, naive_pass, network, problem
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "bptt.md").read_text("utf-8")
 
 every_cell = pytest.mark.parametrize("recurrence", CELLS)
 elman_cells = pytest.mark.parametrize("recurrence", ["rnn_tanh", "rnn_relu"])
@@ -221,10 +225,57 @@ def test_windows_with_carried_state_have_the_loss_of_the_whole_but_not_its_gradi
         assert cut < 1e-12 if name.startswith("head.") else cut > 1e-2, name  # the head's does not go through time
 
 
+# ---- docs/bptt.md ----
+
+
+class Block(NamedTuple):
+    kind: str  # nothing for equations, "python" for code that runs, "python FILE" for what is quoted of it
+    line: int  # of the page, before its first
+    text: str
+
+
+def blocks() -> list[Block]:
+    found = re.finditer(r"^```(.*)\n((?:.*\n)*?)```$", PAGE, re.M)
+    return [Block(block[1], PAGE[: block.start(2)].count("\n"), block[2]) for block in found]
+
+
+def test_the_code_of_the_derivation_runs() -> None:
+    names: dict[str, Any] = {}
+    code = [block for block in blocks() if block.kind == "python"]
+    for block in code:
+        exec(compile("\n" * block.line + block.text, "docs/bptt.md", "exec"), names)
+    assert sum(block.text.count("assert ") for block in code) > 40
+
+
+def test_each_equation_is_followed_by_code_that_computes_it() -> None:
+    equations = {int(n): block.line for block in blocks() if not block.kind
+                 for n in re.findall(r"\((\d+)\) *$", block.text, re.M)}  # fmt: skip
+    computed = {int(n): block.line for block in blocks() if block.kind == "python"
+                for n in re.findall(r"# \((\d+)\)$", block.text, re.M)}  # fmt: skip
+    assert [*equations] == [*computed] == [*range(1, len(equations) + 1)]
+    assert all(0 < computed[n] - line < 100 for n, line in equations.items())
+
+
+def test_the_lines_quoted_stand_in_the_source_in_their_order() -> None:
+    quotes = [block for block in blocks() if block.kind.startswith("python ")]
+    assert len(quotes) >= 2
+    for block in quotes:
+        lines = iter((ROOT / block.kind.removeprefix("python ")).read_text("utf-8").splitlines())
+        assert [line for line in block.text.splitlines() if line not in lines] == []
+
+
+def test_the_sections_that_the_derivation_links_to_exist() -> None:
+    titles = re.findall(r"^## (.*)$", PAGE, re.M)
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    assert [title.split(".")[0] for title in titles] == [str(n) for n in range(1, len(titles) + 1)]
+    links = re.findall(r"\]\(#([^)]*)\)", PAGE)
+    assert len(links) > 20
+    assert {*links} <= anchors
+
+
 def test_the_derivation_names_functions_and_tests_that_exist() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "bptt.md").read_text(encoding="utf-8")
-    tests = [f"tests.{module}:{name}" for module, name in re.findall(r"`tests/(\w+)\.py::(\w+)`", page)]
-    functions = re.findall(r"`((?:ops|cells|model|optim|train|sampling|evaluate)\.[\w.]+)`", page)
+    tests = [f"tests.{module}:{name}" for module, name in re.findall(r"`tests/(\w+)\.py::(\w+)`", PAGE)]
+    functions = re.findall(r"`((?:ops|cells|model|network|optim|step|dynamic|memory|sampling|evaluate)\.[\w.]+)`", PAGE)
     assert len(tests) > 20
     assert len(functions) > 20
     for name in tests + [f"charrnn.{function}" for function in functions]:

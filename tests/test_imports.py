@@ -14,14 +14,14 @@ PACKAGE = Path(charrnn.__file__).parent
 # From the bottom up: a module knows those of lower rows only. A new module is placed here first.
 LEVELS = [
     {"__init__", "errors"},
-    {"config", "curve", "glyphs", "places"},
+    {"chart", "config", "curve", "glyphs", "places"},
     {"pictures"},
     {"ops", "threads", "workers"},
     {"cells", "head", "optim"},
     {"network"},
     {"grams", "model", "vocab"},
     {"baselines", "corpus", "evaluate", "novelty", "sampling", "schedule"},
-    {"checkpoint", "dynamic", "neurons", "rules"},
+    {"checkpoint", "dynamic", "memory", "neurons", "rules"},
     {"library"},
     {"export"},
     {"step"},
@@ -35,7 +35,7 @@ LEVELS = [
 LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in modules}
 KNOWS_ONLY = {
     **{"ops": set[str](), "cells": {"ops"}, "optim": {"ops"}, "pictures": {"errors", "glyphs"}},
-    "terminal": {"errors", "config", "curve", "glyphs", "pictures"},
+    "terminal": {"chart", "errors", "config", "curve", "glyphs", "pictures"},
 }
 # Who may import what is not Python's own:
 OWNERS = {"numpy": "all", "typer": "cli", "tqdm": "terminal", "rich": "terminal", "regex": "rules"}

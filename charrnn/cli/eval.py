@@ -1,7 +1,8 @@
 """charrnn eval: how well a model expects a text, in bits a character."""
 
 import math
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,9 @@ from charrnn.cli.options import (
 )
 from charrnn.cli.streams import Output
 from charrnn.errors import UsageError
+
+if TYPE_CHECKING:
+    from charrnn.cli.texts import Scorer
 
 
 def evaluate(
@@ -61,6 +65,9 @@ def evaluate(
     neuron: Annotated[
         str | None, option("--neuron", metavar="LAYER:UNIT", text="The text in colours: what this unit holds.")
     ] = None,
+    memory: Annotated[
+        bool, option("--memory", text="How far back the model remembers: gradients and losses by lag.")
+    ] = False,
     html: Annotated[str | None, option("--html", metavar="FILE", text="Put the picture into a page.")] = None,
     svg: Annotated[str | None, option("--svg", metavar="FILE", text="Put the picture into an SVG.")] = None,
     threads: ThreadsOption = None,
@@ -73,33 +80,31 @@ def evaluate(
 
     A row a text: bits a character, characters, name. For example: charrnn eval -m plays chapter1.txt chapter2.txt
     """
-    pictures = {"--heatmap": heatmap, "--neurons": neurons, "--neuron": neuron is not None}
+    pictures = {"--heatmap": heatmap, "--neurons": neurons, "--neuron": neuron is not None, "--memory": memory}
     check_together(
-        {"--lines": lines, "--per-char": per_char, "--next": next_count, "--novelty": novelty, **pictures},
+        {
+            "--lines": lines,
+            "--per-char": per_char,
+            "--next": next_count,
+            "--novelty": novelty,
+            **pictures,
+            "--memory": memory,
+        },
         {"--dynamic": dynamic, "--against-baselines": against_baselines},
         against,
     )
     check_threshold(threshold, below, lines, against)
     check_files({"--html": html, "--svg": svg}, pictures)
-    use_threads(threads, shared=dynamic or per_char or bool(next_count) or any(pictures.values()))
+    picture = next((name for name, given in pictures.items() if given), None)
+    use_threads(threads, shared=dynamic or per_char or bool(next_count) or picture not in (None, "--memory"))
     paths = [existing_model(model, quiet), *(named_model(name, "--against") for name in against or ())]
     names = [model or str(paths[0]), *(against or ())]
     from charrnn.cli.texts import Scorer
 
     scorers = [Scorer.load(name, path) for name, path in zip(names, paths, strict=True)]
     texts, output = text or [], Output()
-    if any(pictures.values()):
-        from charrnn.cli.eval_pictures import Easel, draw_heatmap, draw_neuron, draw_neurons
-        from charrnn.cli.picture_files import PictureFiles
-
-        files = PictureFiles.named(html, svg, [*texts, *paths, *scorers[0].checkpoint.origin.sources], quiet)
-        easel = Easel(scorers[0], output, files, json, quiet)
-        if heatmap:
-            draw_heatmap(texts, easel)
-        elif neurons:
-            draw_neurons(texts, easel)
-        elif neuron is not None:
-            draw_neuron(texts, neuron, easel)
+    if picture:
+        draw(picture, neuron, texts, scorers, output, html, svg, json, quiet)
     elif lines:
         from charrnn.cli.eval_lines import Bar, score_lines
 
@@ -126,6 +131,38 @@ def evaluate(
         score_texts(texts, scorers, output, json, dynamic, quiet)
 
 
+def draw(
+    picture: str,
+    neuron: str | None,
+    texts: Sequence[str],
+    scorers: "Sequence[Scorer]",
+    output: Output,
+    html: str | None,
+    svg: str | None,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Draw the picture that an option names."""
+    from charrnn.cli.picture_files import PictureFiles
+
+    in_use = [str(path) for scorer in scorers for path in (scorer.path, *scorer.checkpoint.origin.sources)]
+    files = PictureFiles.named(html, svg, [*texts, *in_use], quiet)
+    if picture == "--memory":
+        from charrnn.cli.eval_memory import tell_memory
+
+        tell_memory(texts, scorers, output, files, json, quiet)
+        return
+    from charrnn.cli.eval_pictures import Easel, draw_heatmap, draw_neuron, draw_neurons
+
+    easel = Easel(scorers[0], output, files, json, quiet)
+    if picture == "--heatmap":
+        draw_heatmap(texts, easel)
+    elif picture == "--neurons":
+        draw_neurons(texts, easel)
+    elif neuron is not None:
+        draw_neuron(texts, neuron, easel)
+
+
 def check_together(modes: dict[str, object], whole: dict[str, object], against: list[str] | None) -> None:
     """Raise UsageError for options of which only one can be had."""
     given = [name for name, value in modes.items() if value]
@@ -134,7 +171,7 @@ def check_together(modes: dict[str, object], whole: dict[str, object], against: 
     others = [name for name, value in whole.items() if value]
     if given and others:
         raise UsageError(f"{others[0]} scores whole texts: leave it out, or {given[0]}")
-    if against and given and given != ["--lines"]:
+    if against and given and given[0] not in ("--lines", "--memory"):
         raise UsageError(f"{given[0]} is of one model: leave it out, or --against")
     if against and whole["--against-baselines"]:
         raise UsageError("--against and --against-baselines: give one of them")
