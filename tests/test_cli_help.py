@@ -108,6 +108,14 @@ def test_the_document_has_each_option_with_its_value_and_default_and_no_other(na
     assert not here.keys() & everywhere.keys()
 
 
+@pytest.mark.parametrize("name", ["sample", "eval"])
+def test_every_option_of_its_own_has_an_example_in_the_document_and_in_the_help(name: str) -> None:
+    for text in (section("Examples"), help_of(name).split("Options:\n")[0]):
+        used = re.findall(FLAG, " ".join(re.findall(rf"charrnn {name} (.*)", text)))
+        names = [re.findall(FLAG, head) for head, _ in documented(f"charrnn {name}").values()]
+        assert [flags for flags in names if not {*flags} & {*used}] == []
+
+
 def test_the_options_of_the_program_itself_are_documented() -> None:
     assert [flag for flag in options_of() if flag not in DOCUMENT] == []
 

@@ -41,7 +41,7 @@ def test_the_lines_that_its_diffs_add_stand_in_the_code() -> None:
 
 
 def test_the_links_of_the_pages_lead_somewhere() -> None:
-    for page in ("architecture.md", "tour.md", "library.md"):
+    for page in ("architecture.md", "tour.md", "library.md", "recipes.md"):
         text = (ROOT / "docs" / page).read_text("utf-8")
         for link in re.findall(r"\]\(([^)#:]+)", text):
             assert (ROOT / "docs" / link).exists(), (page, link)
