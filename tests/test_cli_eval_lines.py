@@ -83,6 +83,11 @@ def test_many_lines_come_in_order_and_each_as_if_it_were_alone() -> None:
     assert rows[1234] + "\n" == ok("eval", "-m", "a", "--lines", "-", input=many[1234].encode() + b"\n").text
 
 
+def test_the_number_of_cores_changes_no_bit_of_a_score() -> None:
+    line = ("eval", "-m", "a", "--lines", "--json", "a.txt", "--threads")
+    assert ok(*line, 1).out == ok(*line, 3).out
+
+
 def test_several_texts_follow_each_other_and_without_one_it_is_the_held_out_part() -> None:
     write("b.txt", "one\ntwo")
     rows = ok("eval", "-m", "a", "--lines", "b.txt", "-", input=b"three\n").text.splitlines()

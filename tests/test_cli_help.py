@@ -99,6 +99,14 @@ def test_an_option_means_in_the_page_what_the_program_says_word_for_word(name: s
         assert bare(head + told) in bare(shown), head
 
 
+@pytest.mark.parametrize("name", ["sample", "eval"])
+def test_every_option_of_its_own_has_an_example_in_the_document_and_in_the_help(name: str) -> None:
+    for text in (section("Examples"), help_of(name).split("Options:\n")[0]):
+        used = re.findall(FLAG, " ".join(re.findall(rf"charrnn {name} (.*)", text)))
+        names = [re.findall(FLAG, head) for head, _ in documented(f"charrnn {name}").values()]
+        assert [flags for flags in names if not {*flags} & {*used}] == []
+
+
 def test_the_options_of_the_program_itself_are_documented() -> None:
     flags = re.findall(r"--[\w-]+", " ".join(head for head, *_ in cli_page.options()))
     assert len(flags) == 4

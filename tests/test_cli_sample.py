@@ -33,6 +33,12 @@ def test_a_sample_is_the_same_whatever_the_count() -> None:
     assert ok(*line, "--count", 3).text == "".join(f"{record['text']}\n" for record in records[:3])
 
 
+def test_the_number_of_cores_changes_nothing_of_a_small_networks_samples() -> None:
+    line = ("sample", "-n", 50, "--count", 20, "--seed", 1, "-q", "--threads")
+    asked = "import os; del os.environ['OPENBLAS_NUM_THREADS']"
+    assert ok(*line, 1, prelude=asked).out == ok(*line, 3, prelude=asked).out
+
+
 def test_the_prompt_is_echoed_unless_told_not_to_and_is_gone_on_from() -> None:
     line = ("sample", "-n", 40, "-p", "größere fox", "--seed", 1, "-q")
     whole, rest, unprompted = (

@@ -31,7 +31,13 @@ from tests.helpers.command import (
 from tests.helpers.files import with_entry, with_member
 
 TRAIN = ("train", "a.txt", *NETWORK, "--steps", 2, "-m", "b", "-q")
-READERS = [("sample", "-n", 9, "-q"), ("eval", "-q"), ("info", "-q"), ("info", "--json", "-q")]
+READERS = [
+    ("sample", "-n", 9, "-q"),
+    ("eval", "-q"),
+    ("eval", "--lines", "-q"),
+    ("info", "-q"),
+    ("info", "--json", "-q"),
+]
 WRITERS = [*READERS, TRAIN]
 
 

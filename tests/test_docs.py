@@ -52,7 +52,7 @@ def test_what_the_diffs_add_stands_in_the_code_and_what_they_take_away_does_not(
 
 
 def test_the_links_of_the_pages_lead_somewhere() -> None:
-    for page in ("architecture.md", "tour.md", "library.md"):
+    for page in ("architecture.md", "tour.md", "library.md", "recipes.md"):
         text = (ROOT / "docs" / page).read_text("utf-8")
         for link in re.findall(r"\]\(([^)#:]+)", text):
             assert (ROOT / "docs" / link).exists(), (page, link)

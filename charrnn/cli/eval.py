@@ -78,7 +78,19 @@ def evaluate(
 ) -> None:
     """Score texts in bits a character.
 
-    A row a text: bits a character, characters, name. For example: charrnn eval -m plays chapter1.txt chapter2.txt
+    A row a text: bits a character, characters, name. For example:
+
+    \b
+    charrnn eval -m novel chapter1.txt chapter2.txt
+    charrnn eval -m novel --against-baselines
+    charrnn eval -m novel --dynamic --threads 1 chapter1.txt
+    charrnn eval -m novel --novelty chapter1.txt
+    charrnn eval -m novel --lines chapter1.txt | sort -n | tail
+    charrnn eval -m log --lines --threshold 4 server.log
+    charrnn eval -m log --lines --threshold 1 --below server.log
+    charrnn eval -m en --against de --against fr --lines letters.txt
+    charrnn eval -m novel --per-char letter.txt
+    printf 'It was th' | charrnn eval -m novel --next 5 -
     """
     pictures = {"--heatmap": heatmap, "--neurons": neurons, "--neuron": neuron is not None, "--memory": memory}
     check_together(

@@ -97,7 +97,17 @@ def sample(
 ) -> None:
     """Write text of the kind a model has learnt.
 
-    For example: charrnn sample -n 500 -p "ROMEO:" -t 0.7
+    For example:
+
+    \b
+    charrnn sample -m novel -n 500 -p "It was " -t 0.7
+    charrnn sample -m novel --prompt-file begun.txt --no-echo --unknown skip
+    charrnn sample -m novel -n -1 | head -n 5
+    charrnn sample -m novel --top-k 40 --top-p 0.95 --min-p 0.01
+    charrnn sample -m novel --only 'aehnorst ' --threads 1
+    charrnn sample -m novel --ban 0123456789 --no-copy 30
+    charrnn sample -m names --count 50 --stop $'\\n' --seed 1
+    charrnn sample -m log --count 1000 --regex '\\d{4}-\\d\\d-\\d\\d'
     """
     stops = stop_texts(context, stop or [])
     if length > sys.maxsize:
