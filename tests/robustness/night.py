@@ -72,34 +72,80 @@ class Night(Growth):
         return f"{left} is left over" if left else self.grown()
 
 
-class Sampling(Growth):
-    """`charrnn sample -n -1` read by somebody who never has enough: 100,000 characters an attempt."""
+class Endless(Growth):
+    """A command that writes without end, read by somebody who never has enough."""
 
     count = 100
+    much = 0  # output to read in an attempt
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         (folder / "a.txt").write_text(TEXT)
-        assert ended(forked(folder, "train", "a.txt", *OPTIONS, "--steps", 2, "-m", "a.npz", "-q")) == 0
-        line = command("sample", "-n", -1, "-m", folder / "a.npz", "-q", "--seed", 1, prelude=BEFORE)
-        self.writer = subprocess.Popen(line, stdout=subprocess.PIPE, env=ENVIRONMENT)
+        self.model = folder / "a.npz"
+        assert ended(forked(folder, "train", "a.txt", *OPTIONS, "--steps", 2, "-m", self.model, "-q")) == 0
+        self.writer = self.started()
         self.process = self.writer.pid
+
+    def started(self) -> "subprocess.Popen[bytes]":
+        """Start the command."""
+        raise NotImplementedError
+
+    def counted(self, data: bytes) -> int:
+        """Return how much output some bytes are."""
+        raise NotImplementedError
 
     def attempt(self, number: int) -> str:
         """Read on; return by how much the writer has grown."""
         assert self.writer.stdout
-        chars = 0
-        while chars < 100_000:
+        seen = 0
+        while seen < self.much:
             data = self.writer.stdout.read1(1 << 16)  # type: ignore[attr-defined]
             if not data:
                 return "it ended"
-            chars += sum(byte & 0xC0 != 0x80 for byte in data)
+            seen += self.counted(data)
         return self.grown()
 
     def close(self) -> None:
         """Have enough."""
         self.writer.kill()
         self.writer.communicate()
+
+
+class Sampling(Endless):
+    """`charrnn sample -n -1`: 100,000 characters an attempt."""
+
+    much = 100_000
+
+    def started(self) -> "subprocess.Popen[bytes]":
+        """Start to write."""
+        line = command("sample", "-n", -1, "-m", self.model, "-q", "--seed", 1, prelude=BEFORE)
+        return subprocess.Popen(line, stdout=subprocess.PIPE, env=ENVIRONMENT)
+
+    def counted(self, data: bytes) -> int:
+        """Count characters: bytes but those that go on one."""
+        return sum(byte & 0xC0 != 0x80 for byte in data)
+
+
+class Scoring(Endless):
+    """`charrnn eval --lines -` of lines without end: 10,000 an attempt."""
+
+    much = 10_000
+
+    def started(self) -> "subprocess.Popen[bytes]":
+        """Start to score what never ends."""
+        self.source = subprocess.Popen(["yes", TEXT.split("\n")[0]], stdout=subprocess.PIPE)
+        line = command("eval", "--lines", "-m", self.model, "-q", "-", prelude=BEFORE)
+        return subprocess.Popen(line, stdin=self.source.stdout, stdout=subprocess.PIPE, env=ENVIRONMENT)
+
+    def counted(self, data: bytes) -> int:
+        """Count lines."""
+        return data.count(b"\n")
+
+    def close(self) -> None:
+        """Have enough."""
+        super().close()
+        self.source.kill()
+        self.source.communicate()
 
 
 class Trainers(Experiment):

@@ -10,7 +10,7 @@ from tests.robustness.faults import Faults
 from tests.robustness.fuzz import Loads
 from tests.robustness.guided import Guided
 from tests.robustness.kills import Kills, Signals
-from tests.robustness.night import Night, Sampling, Trainers
+from tests.robustness.night import Night, Sampling, Scoring, Trainers
 from tests.robustness.power import PowerCuts
 from tests.robustness.resumes import Resumes
 from tests.robustness.starts import Starts
@@ -121,4 +121,5 @@ ROWS = {
         minutes=2,
     ),
     "sampling": Row("100,000 characters more of endless sampling", "grown by 1 MB", Sampling, 0, None, ("memory",), 4),
+    "scoring": Row("10,000 lines more of endless scoring", "grown by 1 MB", Scoring, 0, None, ("memory",), 3),
 }
