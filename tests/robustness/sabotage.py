@@ -109,7 +109,7 @@ def no_line_for_failures() -> None:
 
 def no_end_of_memory() -> None:
     """What was written is kept, ten times; and a process counts as warm at once."""
-    kept, real = [], store.to_bytes
+    kept, real = [], bytes_of_a_file.to_bytes
 
     def keep(checkpoint: Any) -> bytes:
         data = real(checkpoint)
