@@ -7,13 +7,12 @@
 NumPy is imported when one of these is first used, so that the command line starts soon.
 """
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
 __all__ = ["Model", "load", "to_torch_state_dict"]
 
 MODULES = {"Model": "library", "load": "library", "to_torch_state_dict": "export"}
 
+TYPE_CHECKING = False  # as typing has it, whose import a Ctrl-C could meet before __main__ is ready for one
 if TYPE_CHECKING:
     from charrnn.export import to_torch_state_dict
     from charrnn.library import Model, load

@@ -14,6 +14,7 @@ MAX_LAYERS = 12  # so that the named weights of any network fit the 64 members o
 TRAIN_CHARS_PER_ROOT = 8000  # see default_steps
 MOST_EPOCHS = 10
 DROPOUT_BELOW = {50_000: 0.3, 150_000: 0.2, 500_000: 0.1}  # characters to learn from -> dropout
+VALIDATION_CHARS = 1_000_000  # of the held-out text a validation reads these first ones: docs/decisions.md
 PARAMETERS_PER_CHAR = (0.05, 50.0)  # what suits a text: below it a network is too small, above it too large
 HIDDEN_SIZES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # proposed in its place
 
@@ -31,6 +32,12 @@ def require(holds: bool, option: str, value: object, needs: str) -> None:
     """Raise the UsageError that names the option, its value and what it needs, unless the condition holds."""
     if not holds:
         raise UsageError(f"{option} {value}: must be {needs}")
+
+
+def require_window(batch_size: int, seq_len: int) -> None:
+    """Raise UsageError unless so many streams and steps make a window."""
+    require(1 <= batch_size <= 65536, "--batch-size", batch_size, "1 to 65536")
+    require(1 <= seq_len <= 65536, "--seq-len", seq_len, "1 to 65536")
 
 
 @dataclass(frozen=True)
@@ -114,8 +121,7 @@ class TrainConfig:
         for name in ("dropout", "variational_dropout", "lr", "weight_decay", "grad_clip", "val_fraction"):
             object.__setattr__(self, name, float(getattr(self, name)))  # so that 1 and 1.0 are one run, and one file
         require(1 <= self.steps < 2**53, "--steps", self.steps, "at least 1")
-        require(1 <= self.batch_size <= 65536, "--batch-size", self.batch_size, "1 to 65536")
-        require(1 <= self.seq_len <= 65536, "--seq-len", self.seq_len, "1 to 65536")
+        require_window(self.batch_size, self.seq_len)
         rates = {"--dropout": self.dropout, "--variational-dropout": self.variational_dropout}
         for option, rate in rates.items():
             require(0 <= rate < 1, option, rate, "0 or more and below 1")
@@ -143,6 +149,11 @@ class Budget:
     kind: Literal["steps", "epochs", "seconds", "default"] = "default"
     amount: float = 0
 
+    def __post_init__(self) -> None:
+        option = {"seconds": "--time"}.get(self.kind, f"--{self.kind}")
+        require(self.kind in ("steps", "epochs", "seconds", "default"), "budget", self.kind, "steps, epochs or seconds")
+        require(self.kind == "default" or 0 < self.amount < 2**53, option, self.amount, "above 0 and below 2**53")
+
     def __str__(self) -> str:
         return f"{self.amount:.17g} {self.kind}" if self.amount else self.kind
 
@@ -152,6 +163,7 @@ class Budget:
 
 def default_batch_size(train_chars: int, seq_len: int) -> int:
     """As many of 32 streams as give each at least 32 windows: a small corpus gets fewer, at least one."""
+    require_window(1, seq_len)
     return max(1, min(TrainConfig.batch_size, train_chars // (32 * seq_len)))
 
 
@@ -165,12 +177,13 @@ def default_steps(train_chars: int, batch_size: int, seq_len: int) -> int:
 
     That is 10 epochs up to 640,000 characters, 8 of 1 MB and 1.2 of 50 MB.
     """
+    require_window(batch_size, seq_len)
     chars = min(MOST_EPOCHS * train_chars, TRAIN_CHARS_PER_ROOT * math.sqrt(train_chars))
     return math.ceil(chars / (batch_size * seq_len))
 
 
 def default_eval_every(steps: int, val_chars: int, batch_size: int, seq_len: int) -> int:
-    """Ten validations a run; fewer where the held-out text is large against the budget, since each reads all of it."""
-    trained = steps * batch_size * seq_len
-    times = max(1, min(10, trained // (5 * val_chars))) if val_chars else 10
+    """Ten validations a run; fewer where what each of them reads is large against the budget."""
+    trained, read = steps * batch_size * seq_len, min(val_chars, VALIDATION_CHARS)
+    times = max(1, min(10, trained // (5 * read))) if read else 10
     return max(1, math.ceil(steps / times))

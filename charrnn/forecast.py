@@ -16,7 +16,7 @@ from charrnn.ops import Ids
 from charrnn.plan import seconds_per_char, seconds_per_step
 from charrnn.step import masks, shares
 from charrnn.threads import jobs_at_once
-from charrnn.train import out_of_patience, parts, validation_due
+from charrnn.train import out_of_patience, parts, scored, validation_due
 
 Fit = Literal["suits", "too small", "too large"]
 STEP_SECONDS, VALIDATION_SECONDS = 1.0, 0.5  # how long each is measured
@@ -29,7 +29,7 @@ class Forecast:
     parameters: int
     memory_bytes: int
     train_chars: int
-    val_chars: int
+    val_chars: int  # held out, of which a validation scores no more than VALIDATION_CHARS
     epochs: float  # of the whole budget, from step 0
     chars_per_second: float  # learnt from, validations not counted
     seconds: float  # for the steps and validations that are left
@@ -46,7 +46,8 @@ def forecast(checkpoint: Checkpoint, ids: Ids) -> Forecast:
     to_learn, held_out = parts(checkpoint, ids)
     streams = Streams(to_learn, config.batch_size, config.seq_len, checkpoint.vocab.start_id)
     per_step = seconds_per_step(checkpoint, ids, STEP_SECONDS)
-    per_validation = seconds_per_char(checkpoint, held_out, VALIDATION_SECONDS) * len(held_out)
+    to_score = scored(held_out)
+    per_validation = seconds_per_char(checkpoint, to_score, VALIDATION_SECONDS) * len(to_score)
     steps, validations = still_to_do(checkpoint)
     fit, suitable = fit_to_text(model.config, len(to_learn))
     return Forecast(

@@ -22,7 +22,7 @@ from charrnn.corpus import Corpus, Streams, split
 from charrnn.errors import ResumeError, TextError, UsageError
 from charrnn.evaluate import WINDOW, Score, score
 from charrnn.ops import Ids
-from charrnn.train import parts, train
+from charrnn.train import parts, scored, train
 
 # what a run that goes on may change
 CHANGEABLE = ("lr", "schedule", "warmup", "weight_decay", "grad_clip", "eval_every", "patience")
@@ -39,6 +39,7 @@ def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[Mode
     if given.get("lines"):
         model["line_end"] = newline_of(text)
     train = {name: value for name, value in given.items() if name in TrainConfig.__dataclass_fields__}
+    TrainConfig(1, "", **train)  # refuse wrong values before anything follows from them
     to_learn, held_out = split(text.ids, train.get("val_fraction", TrainConfig.val_fraction), model.get("line_end"))
     T = train.setdefault("seq_len", TrainConfig.seq_len)
     B = train.setdefault("batch_size", default_batch_size(len(to_learn), T))
@@ -99,10 +100,10 @@ def fit_to_time(checkpoint: Checkpoint, ids: Ids, budget: Budget, used: float) -
     are ten at most and one at least.
     """
     began = time.perf_counter()
-    held_out = parts(checkpoint, ids)[1]
+    to_score = scored(parts(checkpoint, ids)[1])
     trial = min(LONGEST_TRIAL, max(0.2, 0.01 * budget.amount))
     per_step = seconds_per_step(checkpoint, ids, trial)
-    per_validation = seconds_per_char(checkpoint, held_out, trial / 2) * len(held_out)
+    per_validation = seconds_per_char(checkpoint, to_score, trial / 2) * len(to_score)
     left = budget.amount - used - (time.perf_counter() - began)
     validations = max(1, min(10, int(0.1 * left / per_validation))) if per_validation else 1
     steps = max(1, int((left - validations * per_validation) / per_step))

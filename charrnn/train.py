@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.checkpoint import Best, Checkpoint, Origin, environment
-from charrnn.config import ModelConfig, Stream, TrainConfig
+from charrnn.config import VALIDATION_CHARS, ModelConfig, Stream, TrainConfig
 from charrnn.corpus import Corpus, Streams, split
 from charrnn.evaluate import score
 from charrnn.model import CharRNN, initial_parameters
@@ -53,6 +53,11 @@ def parts(checkpoint: Checkpoint, ids: Ids) -> tuple[Ids, Ids]:
     return split(ids, checkpoint.train.val_fraction, checkpoint.model.config.line_end)
 
 
+def scored(held_out: Ids) -> Ids:
+    """Return what a validation scores of the held-out text: of ten gigabytes a tenth would take hours."""
+    return held_out[:VALIDATION_CHARS]
+
+
 def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
     """Train on the ids of a text until its steps are done or its patience is; report each step and each validation.
 
@@ -62,18 +67,19 @@ def train(checkpoint: Checkpoint, ids: Ids) -> Iterator[Report]:
     """
     config = checkpoint.train
     to_learn, held_out = parts(checkpoint, ids)
+    to_score = scored(held_out)
     streams = Streams(to_learn, config.batch_size, config.seq_len, checkpoint.vocab.start_id)
     with closing(Workspace(checkpoint)) as work:
         while True:
-            if len(held_out) and validation_due(checkpoint):
-                yield from validate(checkpoint, held_out)
+            if len(to_score) and validation_due(checkpoint):
+                yield from validate(checkpoint, to_score)
             if checkpoint.step >= checkpoint.train.steps or out_of_patience(checkpoint):
                 return
             yield train_step(checkpoint, streams, work)
 
 
 def validation_due(checkpoint: Checkpoint) -> bool:
-    """Tell whether the held-out text is to be scored at this step and has not been."""
+    """Tell whether a validation is to come at this step and has not been."""
     step, config = checkpoint.step, checkpoint.train
     scored = checkpoint.history[-1][0] if checkpoint.history else 0
     return step != scored and (step % config.eval_every == 0 or step == config.steps)
@@ -88,15 +94,15 @@ def out_of_patience(checkpoint: Checkpoint) -> bool:
     return best is not None and 0 < patience <= sum(step > best.step for step, _, _ in checkpoint.history)
 
 
-def validate(checkpoint: Checkpoint, held_out: Ids) -> Iterator[EvalReport]:
-    """Score the held-out text as one stream, enter the losses into the history, and keep the weights if they are best.
+def validate(checkpoint: Checkpoint, to_score: Ids) -> Iterator[EvalReport]:
+    """Score held-out text as one stream, enter the losses into the history, and keep the weights if they are best.
 
     Reports on the way change nothing: a run stopped among them scores anew when it goes on.
     """
     step = checkpoint.step
     train_loss = checkpoint.loss_sum / (step - (checkpoint.history[-1][0] if checkpoint.history else 0))
-    for result in score(checkpoint.model, [held_out], checkpoint.vocab.start_id):
-        if result.chars < len(held_out):
+    for result in score(checkpoint.model, [to_score], checkpoint.vocab.start_id):
+        if result.chars < len(to_score):
             yield EvalReport(step, result.chars, train_loss, None, best=False)
     loss = result.nats / result.chars
     best = checkpoint.best is None or loss < checkpoint.best.nats

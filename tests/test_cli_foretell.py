@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Run
-from tests.helpers.command import NETWORK, TEXT, Result, charrnn, contents, ok, refused
+from tests.helpers.command import NETWORK, TEXT, Result, charrnn, contents, ok, on_terminal, refused
 
 DRY = ("train", "a.txt", *NETWORK, "--dry-run")
 ROWS = (
@@ -72,6 +72,20 @@ def test_nothing_is_changed_on_disk(options: list[object], work: Path) -> None:
     times = os.stat(work).st_mtime_ns
     ok(*DRY, *options)
     assert (list(contents(work)), os.stat(work).st_mtime_ns) == (["a.txt"], times)
+
+
+def test_where_a_validation_scores_a_part_of_the_held_out_text_it_is_said(work: Path) -> None:
+    prelude = "import charrnn.config\ncharrnn.config.VALIDATION_CHARS = 300"
+    held_out = len(TEXT) - int(0.9 * len(TEXT))
+    told = rows(ok(*DRY, "--steps", 40, prelude=prelude))["characters"]
+    assert told.endswith(f", {held_out:,} held out, the first 300 scored at a validation")
+    part = "; of the first 300 characters held out"
+    result = on_terminal("train", "a.txt", *NETWORK, "--steps", 2, streams="stderr", columns=200, prelude=prelude)
+    assert part in result.err
+    assert part in ok("info", prelude=prelude).text
+    assert part not in ok("info").text
+    (scored,) = ok("eval", "--json", prelude=prelude).records
+    assert scored["chars"] == held_out
 
 
 def test_a_time_is_fitted_and_foretold(work: Path) -> None:

@@ -11,6 +11,7 @@ from charrnn.config import (
     CELL_NAMES,
     OPTIMIZER_NAMES,
     SCHEDULE_NAMES,
+    VALIDATION_CHARS,
     Budget,
     ModelConfig,
     TrainConfig,
@@ -153,7 +154,9 @@ def test_a_budget_is_kept_as_words(budget: Budget, text: str) -> None:
     [
         (18_000, 2_000, 8, 352, 36),  # 20 KB: ten epochs, ten validations
         (900_000, 100_000, 32, 3_706, 371),  # 1 MB: 8 epochs, ten validations
-        (45_000_000, 5_000_000, 32, 26_204, 13_102),  # 50 MB: 1.2 epochs, two validations
+        (45_000_000, 5_000_000, 32, 26_204, 2_621),  # 50 MB: 1.2 epochs, ten validations
+        (5_760_000, 640_000, 32, 9_375, 1_563),  # 6.4 MB: 3.3 epochs, six validations
+        (9_000_000_000, 1_000_000_000, 32, 370_580, 37_058),  # 10 GB: 0.08 epochs, ten validations
         (6_144, 0, 3, 320, 32),  # streams of 32 windows each
         (900, 100, 1, 141, 15),
         (1, 0, 1, 1, 1),
@@ -185,4 +188,26 @@ def test_default_budgets_fit_any_text(train_chars: int, val_fraction: float, seq
     assert batch_size * seq_len <= train_chars or batch_size == 1
     validations = math.ceil(steps / eval_every)
     assert 1 <= validations <= 10
-    assert validations == 1 or validations * val_chars <= 0.2 * steps * batch_size * seq_len
+    assert validations == 1 or validations * min(val_chars, VALIDATION_CHARS) <= 0.2 * steps * batch_size * seq_len
+
+
+@pytest.mark.parametrize("value", [0, -1, 65537, 10**30, *NUMBERS])
+def test_what_is_no_window_is_refused_wherever_something_follows_from_it(value: Any) -> None:
+    with pytest.raises(UsageError, match=r"^--seq-len .*: must be 1 to 65536"):
+        default_batch_size(1000, value)
+    with pytest.raises(UsageError, match=r"^--seq-len .*: must be 1 to 65536"):
+        default_steps(1000, 32, value)
+    with pytest.raises(UsageError, match=r"^--batch-size .*: must be 1 to 65536"):
+        default_steps(1000, value, 64)
+
+
+@pytest.mark.parametrize("kind", ["steps", "epochs", "seconds"])
+@pytest.mark.parametrize("amount", [0, -1, HUGE, *NUMBERS])
+def test_a_budget_of_nothing_or_beyond_counting_is_refused(kind: Any, amount: float) -> None:
+    with pytest.raises(UsageError, match=r"^--(steps|epochs|time) .*: must be above 0"):
+        Budget(kind, amount)
+
+
+def test_a_budget_of_another_kind_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^budget years: must be steps, epochs or seconds"):
+        Budget("years", 1)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from charrnn.config import Budget, ModelConfig, TrainConfig, default_batch_size,
 from charrnn.corpus import Corpus
 from charrnn.errors import ResumeError, TextError, UsageError
 from charrnn.network import Network
-from charrnn.plan import CHANGEABLE, Deadline, amended, configure, fit_to_time
+from charrnn.plan import CHANGEABLE, Deadline, amended, configure, counted, fit_to_time
 from charrnn.train import parts, train
 from tests.helpers.files import corpus_of, random_text, tiny_run
 from tests.helpers.models import B, T
@@ -82,6 +82,21 @@ def test_lines_are_refused_where_there_are_none(text: str, min_count: int, words
 def test_an_activation_is_refused_where_it_would_do_nothing(given: dict[str, Any], corpus: Corpus) -> None:
     with pytest.raises(UsageError, match=r"--activation .*--cell rnn"):
         configure(corpus, given, Budget())
+
+
+@pytest.mark.parametrize("name", ["seq_len", "batch_size", "val_fraction", "min_count"])
+@pytest.mark.parametrize("value", [-1, 2**70, math.nan, math.inf])
+def test_a_value_that_cannot_be_is_refused_before_anything_follows_from_it(
+    name: str, value: float, corpus: Corpus
+) -> None:
+    with pytest.raises(UsageError, match=f"^--{name.replace('_', '-')} .*: must be "):
+        configure(corpus, {name: value}, Budget("epochs", 1))
+
+
+@pytest.mark.parametrize("window", [(0, T), (B, 0), (-1, -T), (2**70, T)])
+def test_what_is_no_window_has_no_epochs(window: tuple[int, int], corpus: Corpus) -> None:
+    with pytest.raises(UsageError, match=r"^--(batch-size|seq-len) .*: must be 1 to 65536"):
+        counted(Budget("epochs", 1), corpus.ids, *window)
 
 
 # ---- what a run that goes on may be ----
@@ -173,6 +188,15 @@ def test_steps_and_validations_fill_the_time_that_is_left(
     unchanged = checkpoint.train
     assert config == replace(unchanged, steps=config.steps, eval_every=config.eval_every, budget=f"{seconds} seconds")
     assert to_bytes(checkpoint) == before
+
+
+def test_only_what_a_validation_scores_of_the_held_out_text_takes_time(
+    checkpoint: Checkpoint, corpus: Corpus, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charrnn.train.VALIDATION_CHARS", 100)
+    config, per_validation = fit_to_time(checkpoint, corpus.ids, Budget("seconds", 25), used=0.0)
+    assert per_validation == 100 * CHAR
+    assert math.ceil(config.steps / config.eval_every) == 10
 
 
 def test_without_held_out_text_all_the_time_is_for_steps(corpus: Corpus, clock: SimpleNamespace) -> None:

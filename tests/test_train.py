@@ -66,6 +66,20 @@ def noisy(corpus: Corpus, noise: dict[str, Any], model: dict[str, Any], **settin
     return run(corpus, model | network, **settings | {n: rate for n, rate in noise.items() if n not in network})
 
 
+# ---- what a validation reads ----
+
+
+def test_a_validation_scores_the_first_characters_held_out(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charrnn.train.VALIDATION_CHARS", 260)
+    checkpoint = run(corpus, steps=4)
+    (*_, last) = train(checkpoint, corpus.ids)
+    held_out = split(corpus.ids, HELD_OUT)[1]
+    first = score_ids(checkpoint.model, [held_out[:260]], checkpoint.vocab.start_id)
+    assert isinstance(last, EvalReport)
+    assert (last.chars, last.loss) == (260, first.nats / 260)
+    assert checkpoint.history == [(4, last.train_loss, last.loss)]
+
+
 # ---- stopping, looking and saving change nothing ----
 
 

@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from charrnn.cli.options import in_units
+from charrnn.config import VALIDATION_CHARS
 from charrnn.curve import curve
 from charrnn.terminal import NOTES, card, columns, moves, say
 
@@ -38,11 +39,18 @@ def came_to(checkpoint: "Checkpoint", seconds: float, chars: int, room: int) -> 
     best, step, steps = checkpoint.best, checkpoint.step, checkpoint.train.steps
     rows = {"steps": f"{step:,} of {steps:,}{stopped(checkpoint)}"}
     if best:
-        rows["held out"] = f"{bits(best.nats):.3f} bits a character at step {best.step:,}, the best"
+        scored = f"{bits(best.nats):.3f} bits a character at step {best.step:,}, the best"
+        rows["held out"] = scored + of_the_first(checkpoint)
     if chars:
         rows["time"] = f"{in_units(seconds)}, {chars / seconds:,.0f} characters a second"
     plot = losses(checkpoint, room)
     return rows | ({"losses": plot} if plot else {})
+
+
+def of_the_first(checkpoint: "Checkpoint") -> str:
+    """Say of which part of the held-out text a loss in training is, where that is not all of it."""
+    held_out = checkpoint.origin.chars * checkpoint.train.val_fraction
+    return f"; of the first {VALIDATION_CHARS:,} characters held out" if held_out > VALIDATION_CHARS else ""
 
 
 def figures(name: str, checkpoint: "Checkpoint", seconds: float, chars: int) -> dict[str, object]:

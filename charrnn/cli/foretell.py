@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.options import in_units
 from charrnn.cli.streams import Output
+from charrnn.config import VALIDATION_CHARS
 
 if TYPE_CHECKING:
     from charrnn.checkpoint import Checkpoint
@@ -43,13 +44,14 @@ def plan_event(name: str, checkpoint: "Checkpoint", text: "Corpus", told: "Forec
 def rows(name: str, checkpoint: "Checkpoint", text: "Corpus", told: "Forecast") -> dict[str, str]:
     """Return what a person wants to know, by name."""
     config = checkpoint.train
+    part = f", the first {VALIDATION_CHARS:,} scored at a validation" if told.val_chars > VALIDATION_CHARS else ""
     return {
         "model": name,
         "text": " ".join(text.sources),
         "network": str(checkpoint.model.config),
         "parameters": f"{told.parameters:,}",
         "memory": f"{told.memory_bytes / 1e6:,.1f} MB",
-        "characters": f"{told.train_chars:,} to learn from, {told.val_chars:,} held out",
+        "characters": f"{told.train_chars:,} to learn from, {told.val_chars:,} held out{part}",
         "vocabulary": f"{len(checkpoint.vocab):,} symbols",
         "window": f"{config.batch_size} x {config.seq_len}",
         "steps": f"{config.steps:,}" + (f", {checkpoint.step:,} of them done" if checkpoint.step else ""),

@@ -4,7 +4,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from charrnn.cli.ending import advice, losses
+from charrnn.cli.ending import advice, losses, of_the_first
 from charrnn.cli.options import (
     ColorOption,
     DebugOption,
@@ -76,6 +76,7 @@ def rows(checkpoint: "Checkpoint", size: int) -> dict[str, str]:
     config, origin, best = checkpoint.model.config, checkpoint.origin, checkpoint.best
     weights, learning = checkpoint.model.vector.nbytes / 1e6, memory(checkpoint) / 1e6
     plot, advised = losses(checkpoint, columns(sys.stdout) - LABELS), advice(checkpoint)
+    scored = f"{bits(best.nats):.4f} bits a character, best at step {best.step:,}" if best else "not scored"
     every = [f"{step:,}: {bits(t):.3f} / {bits(v):.3f}" for step, t, v in checkpoint.history[-10:]]
     return {
         "network": f"{config}, embedding {config.embed_size}",
@@ -85,7 +86,7 @@ def rows(checkpoint: "Checkpoint", size: int) -> dict[str, str]:
         "corpus": f"{' '.join(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",
         **({"started from": checkpoint.init_from} if checkpoint.init_from is not None else {}),
         "training": training(checkpoint),
-        "held out": f"{bits(best.nats):.4f} bits a character, best at step {best.step:,}" if best else "not scored",
+        "held out": scored + (of_the_first(checkpoint) if best else ""),
         **({"losses": plot} if plot else {}),
         **({"advice": advised} if advised and checkpoint.step else {}),
         "file": f"{size / 1e6:,.1f} MB",

@@ -33,11 +33,13 @@ class Killed(BaseException):
 def run(command: Callable[[], object]) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, or by the signal that came.
 
-    An expected failure is one line on stderr. A reader that went away ends the program quietly with 0.
+    An expected failure is one line on stderr. A reader that went away ends the program quietly with 0. A signal ends it
+    at once until there is something to clear away, which begins with an Output: numpy, being imported, would make
+    an ImportError of a Killed, or pass it over.
     """
     sys.unraisablehook = heed_killed
     try:
-        handle_signals(raise_killed)
+        handle_signals(signal.SIG_DFL)
         try:
             code = exit_code(command)
         finally:
@@ -154,12 +156,13 @@ class Interrupt:
 class Output:
     """Stdout for text, flushed at a newline or after 50 ms, so that it is seen to come.
 
-    On a terminal control characters are shown as symbols.
+    On a terminal control characters are shown as symbols. From its making on a signal ends the program in order.
     """
 
     def __init__(self) -> None:
         if sys.stdout is None:
             raise CharRNNError("stdout is closed: there is nowhere to write to")
+        handle_signals(raise_killed)
         self.watched = is_terminal(sys.stdout)
         self.flushed = time.monotonic()
 

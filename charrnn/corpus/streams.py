@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from charrnn.config import require_window
 from charrnn.errors import TextError
 from charrnn.ops import Ids
 from charrnn.vocab import UNKNOWN
@@ -45,6 +46,7 @@ class Streams:
     """
 
     def __init__(self, ids: Ids, B: int, T: int, start_id: int) -> None:
+        require_window(B, T)
         if len(ids) < B * T:
             raise TextError(
                 f"{len(ids)} characters to train on are too few for --batch-size {B} --seq-len {T}, "

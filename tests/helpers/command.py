@@ -158,11 +158,13 @@ def drained(reader: int) -> bytes:
     return b"".join(chunks)
 
 
-def on_terminal(*args: object, streams: str = "stdout stderr", env: Env | None = None, columns: int = 80) -> Result:
+def on_terminal(
+    *args: object, streams: str = "stdout stderr", env: Env | None = None, columns: int = 80, prelude: str = ""
+) -> Result:
     """Run the command with terminals for some of its streams, pipes for the others."""
     ends = {name: terminal(columns) if name in streams.split() else os.pipe() for name in ("stdout", "stderr")}
     process = subprocess.Popen(
-        command(*args),
+        command(*args, prelude=prelude),
         stdin=subprocess.DEVNULL,
         stdout=ends["stdout"][1],
         stderr=ends["stderr"][1],

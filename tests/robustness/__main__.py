@@ -6,7 +6,9 @@
     python -m tests.robustness --table               # only print what the log has
     python -m tests.robustness --anew                # forget the log first
 
-Nothing here measures time for its own sake, so other work may go on meanwhile. It takes about an hour on one core.
+Nothing here measures time for its own sake, so other work may go on meanwhile. All of it takes about an hour of one
+core, and several rows of the long form are made side by side. Each is then made again with a protection taken out of
+the program, until it finds what that loses: the table says after how many attempts it did.
 """
 
 import os
@@ -17,17 +19,21 @@ import argparse
 import json
 import math
 import platform
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from charrnn import __version__
+from charrnn.threads import cores
 from tests.robustness.experiment import Experiment, UnavailableError
 from tests.robustness.rows import ROWS
 from tests.robustness.sabotage import SABOTAGE
@@ -35,7 +41,8 @@ from tests.robustness.sabotage import SABOTAGE
 LOG = Path("checkpoints", "torture", "results.jsonl")
 PART = 30.0  # seconds of work after which what was done is logged
 TOLD = 20  # losses of a part whose words are kept
-HEADER = ("what was tried", "attempts", "losses", "a loss is", "took", "figures")
+HEADER = ("what was tried", "attempts", "losses", "a loss is", "found missing", "took", "figures")
+ROOT = Path(__file__).parents[2]
 
 
 def parts(experiment: Experiment, first: int, end: int, until: float, enough: float) -> Iterator[dict[str, Any]]:
@@ -54,15 +61,22 @@ def parts(experiment: Experiment, first: int, end: int, until: float, enough: fl
         first, losses = first + done, losses + len(lost)
 
 
-def logged(log: Path, name: str) -> list[dict[str, Any]]:
+def logged(log: Path, name: str, without: str = "") -> list[dict[str, Any]]:
     """Return the parts of a row that a log has."""
-    lines = log.read_text("utf-8").splitlines() if log.exists() else []
-    return [part for line in lines if (part := json.loads(line))["row"] == name]
+    parts = map(json.loads, log.read_text("utf-8").splitlines() if log.exists() else [])
+    return [part for part in parts if (part["row"], part["without"]) == (name, without)]
+
+
+def lost(log: Path, name: str, without: str = "") -> int:
+    """Return how many losses of a row a log has."""
+    return sum(part["losses"] for part in logged(log, name, without))
 
 
 def work(name: str, log: Path, count: int | None, until: float, without: str) -> None:
     """Make the attempts of a row that the log does not have; without a protection, until one shows a loss."""
-    row, first = ROWS[name], sum(part["count"] for part in logged(log, name))
+    row, first = ROWS[name], sum(part["count"] for part in logged(log, name, without))
+    if without and lost(log, name, without):
+        return
     with tempfile.TemporaryDirectory() as folder:
         here = os.getcwd()
         experiment = row.experiment(Path(folder).resolve())
@@ -75,31 +89,57 @@ def work(name: str, log: Path, count: int | None, until: float, without: str) ->
             os.chdir(here)
 
 
+def side_by_side(names: Sequence[str], log: Path, until: float) -> None:
+    """Make rows, and then each without a protection, in processes of their own, one a core."""
+    tasks = [(name, without) for name in names for without in ("", *ROWS[name].without)]
+
+    def make(task: tuple[str, str]) -> None:
+        seconds = str(until - time.monotonic())
+        line = [sys.executable, "-m", "tests.robustness", "--rows", task[0], "--without", task[1], "--seconds", seconds]
+        subprocess.run([*line, "--log", str(log)], cwd=ROOT, stdout=subprocess.DEVNULL)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(make, sorted(tasks, key=lambda task: 0.0 if task[1] else -ROWS[task[0]].minutes)))
+
+
+@cache
+def versions() -> str:
+    """Return what is tried, and with what."""
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    python = f"Python {platform.python_version()}, numpy {np.__version__}, {platform.system()}"
+    return f"charrnn {__version__} ({commit.stdout.strip() or 'no commit'}), {python}"
+
+
 def record(log: Path, part: dict[str, Any]) -> None:
     """Write a part to the log, and tell of it."""
-    about = {"charrnn": __version__, "numpy": np.__version__, "python": platform.python_version()}
     with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({**part, "ended": datetime.now(UTC).isoformat(timespec="seconds"), **about}) + "\n")
+        ended = datetime.now(UTC).isoformat(timespec="seconds")
+        file.write(json.dumps({**part, "ended": ended, "on": versions()}) + "\n")
+    name = f"{part['row']} without {part['without']}" if part["without"] else part["row"]
     for loss in part["lost"]:
-        print(f"{part['row']} {loss}", file=sys.stderr)
+        print(f"{name} {loss}", file=sys.stderr)
     done = part["first"] + part["count"]
-    print(f"{part['row']}: {done:,} of {part['of']:,}, {part['losses']} lost", file=sys.stderr, flush=True)
+    print(f"{name}: {done:,} of {part['of']:,}, {part['losses']} lost", file=sys.stderr, flush=True)
 
 
 def table(log: Path) -> str:
-    """Return what the log has as a table in Markdown."""
-    rows = [HEADER, ["---"] * len(HEADER)]
-    for name, row in ROWS.items():
-        found = logged(log, name)
-        if not found:
-            continue
-        count, losses, seconds = (sum(part[key] for part in found) for key in ("count", "losses", "seconds"))
-        names = {figure for part in found for figure in part["figures"]}
-        figures = {figure: max(part["figures"].get(figure, 0) for part in found) for figure in sorted(names)}
-        of = "" if count >= found[-1]["of"] else f" of {found[-1]['of']:,}"
-        told = ", ".join(f"{figure}: {value:,.2f}".removesuffix(".00") for figure, value in figures.items())
-        rows.append([row.what, f"{count:,}{of}", f"{losses:,}", row.loss, f"{seconds:,.0f} s", told])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    """Return what the log has as a table in Markdown, and below it what that was made on."""
+    found = {name: parts for name in ROWS if (parts := logged(log, name))}
+    rows = [HEADER, ["---"] * len(HEADER), *(cells(log, name, parts) for name, parts in found.items())]
+    made_on = {f"{part['ended'][:10]}, {part['on']}" for parts in found.values() for part in parts}
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows) + "".join(f"\n{line}\n" for line in sorted(made_on))
+
+
+def cells(log: Path, name: str, parts: list[dict[str, Any]]) -> list[str]:
+    """Return a row of the table."""
+    row, (count, losses, seconds) = ROWS[name], (sum(p[key] for p in parts) for key in ("count", "losses", "seconds"))
+    names = {figure for part in parts for figure in part["figures"]}
+    figures = {figure: max(part["figures"].get(figure, 0) for part in parts) for figure in sorted(names)}
+    of = "" if count >= parts[-1]["of"] else f" of {parts[-1]['of']:,}"
+    told = ", ".join(f"{figure}: {value:,.2f}".removesuffix(".00") for figure, value in figures.items())
+    missing = {without: sum(part["count"] for part in logged(log, name, without)) for without in row.without}
+    found = ", ".join(f"{without}: {count:,}" for without, count in missing.items() if lost(log, name, without))
+    return [row.what, f"{count:,}{of}", f"{losses:,}", row.loss, found, f"{seconds:,.0f} s", told]
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -130,13 +170,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.unlink(missing_ok=True)
     if given.without:
         SABOTAGE[given.without]()
-    for name in given.rows if not given.table else ():
+    alone = given.table or given.short or given.without or len(given.rows) == 1
+    if not alone:
+        side_by_side(given.rows, log, until)
+    for name in given.rows if alone and not given.table else ():
         try:
             work(name, log, ROWS[name].short if given.short else ROWS[name].long, until, given.without)
         except UnavailableError as reason:
             print(f"{name}: not here: {reason}", file=sys.stderr)
     print(table(log), end="")
-    return int(any(part["losses"] for name in given.rows for part in logged(log, name)))
+    return int(any(lost(log, name, given.without) for name in given.rows))
 
 
 if __name__ == "__main__":

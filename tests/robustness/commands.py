@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import typer
 
+from charrnn import forecast
 from charrnn.cli import app
 from tests.helpers.command import charrnn
 from tests.robustness.experiment import OPTIONS, TEXT, Experiment, ended, forked
@@ -129,6 +130,7 @@ class Commands(Experiment):
         (folder / "a.txt").write_text(TEXT)
         assert ended(forked(folder, "train", "a.txt", *OPTIONS, "--steps", 2, "-q")) == 0
         self.model = (folder / "checkpoints" / "a.npz").read_bytes()
+        forecast.STEP_SECONDS = forecast.VALIDATION_SECONDS = 0.01  # --dry-run is to be tried, not to measure
         self.before = {what: resource.getrlimit(what) for what in LIMITS}
         for what, limit in LIMITS.items():
             resource.setrlimit(what, (limit, self.before[what][1]))

@@ -1,5 +1,6 @@
 """What a long time uses up: memory, descriptors, files."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -12,8 +13,8 @@ from tests.helpers.command import ENVIRONMENT, command
 from tests.helpers.files import corpus_of, random_text, tiny_run
 from tests.robustness.experiment import OPTIONS, TEXT, Experiment, ended, forked
 
-GROWTH = 1 << 20  # bytes that a process may be larger than it was after its first attempts
-WARM = 3  # attempts until then
+GROWTH = 1 << 20  # bytes that a process may be larger than it has been until it was warm
+BEFORE = ""  # Python that a watched program runs first
 
 
 def resident(process: int) -> int:
@@ -23,27 +24,34 @@ def resident(process: int) -> int:
 
 
 class Growth(Experiment):
-    """Watches a process: it must not grow, nor leave descriptors open."""
+    """Watches a process: when it is warm it must not grow any more, nor ever leave descriptors open."""
 
     process = 0
+    warm = 3  # attempts until it is warm: README.md of this folder says why so many
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.seen, self.before, self.open = 0, 0, 0
+        self.seen, self.first, self.most, self.open = 0, 0, 0, 0
 
     def grown(self) -> str:
-        """Return by how much too much the process has grown since its first attempts."""
+        """Return by how much too much the process has grown since it was warm."""
         self.seen += 1
         bytes_now, open_now = resident(self.process), len(os.listdir(f"/proc/{self.process}/fd"))
-        if self.seen <= WARM:
-            self.before, self.open = bytes_now, open_now
-        self.note("bytes more than in the beginning", bytes_now - self.before)
-        grown = bytes_now - self.before > GROWTH
-        return f"{bytes_now - self.before} bytes more" if grown else "descriptors" if open_now > self.open else ""
+        if self.seen == 1:
+            self.first, self.open = bytes_now, open_now
+        if self.seen <= self.warm:
+            self.most = max(self.most, bytes_now)
+            self.note("bytes more until warm", self.most - self.first)
+        else:
+            self.note("bytes more since then", bytes_now - self.most)
+        grown = bytes_now - self.most
+        return f"{grown} bytes more" if grown > GROWTH else "descriptors" if open_now > self.open else ""
 
 
 class Night(Growth):
     """A run of many short epochs; in 200 attempts it is saved as often as in a night, and validated more often."""
+
+    warm = 200
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -59,38 +67,85 @@ class Night(Growth):
             next(self.reports)
             if self.run.step % 50 == 0:
                 self.store.save(self.run)
+        gc.collect()
         left = [name for name in os.listdir(self.folder) if name != "m.npz"]
         return f"{left} is left over" if left else self.grown()
 
 
-class Sampling(Growth):
-    """`charrnn sample -n -1` read by somebody who never has enough: 100,000 characters an attempt."""
+class Endless(Growth):
+    """A command that writes without end, read by somebody who never has enough."""
 
     count = 100
+    much = 0  # output to read in an attempt
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         (folder / "a.txt").write_text(TEXT)
-        assert ended(forked(folder, "train", "a.txt", *OPTIONS, "--steps", 2, "-m", "a.npz", "-q")) == 0
-        line = command("sample", "-n", -1, "-m", folder / "a.npz", "-q", "--seed", 1)
-        self.writer = subprocess.Popen(line, stdout=subprocess.PIPE, env=ENVIRONMENT)
+        self.model = folder / "a.npz"
+        assert ended(forked(folder, "train", "a.txt", *OPTIONS, "--steps", 2, "-m", self.model, "-q")) == 0
+        self.writer = self.started()
         self.process = self.writer.pid
+
+    def started(self) -> "subprocess.Popen[bytes]":
+        """Start the command."""
+        raise NotImplementedError
+
+    def counted(self, data: bytes) -> int:
+        """Return how much output some bytes are."""
+        raise NotImplementedError
 
     def attempt(self, number: int) -> str:
         """Read on; return by how much the writer has grown."""
         assert self.writer.stdout
-        chars = 0
-        while chars < 100_000:
+        seen = 0
+        while seen < self.much:
             data = self.writer.stdout.read1(1 << 16)  # type: ignore[attr-defined]
             if not data:
                 return "it ended"
-            chars += sum(byte & 0xC0 != 0x80 for byte in data)
+            seen += self.counted(data)
         return self.grown()
 
     def close(self) -> None:
         """Have enough."""
         self.writer.kill()
         self.writer.communicate()
+
+
+class Sampling(Endless):
+    """`charrnn sample -n -1`: 100,000 characters an attempt."""
+
+    much = 100_000
+
+    def started(self) -> "subprocess.Popen[bytes]":
+        """Start to write."""
+        line = command("sample", "-n", -1, "-m", self.model, "-q", "--seed", 1, prelude=BEFORE)
+        return subprocess.Popen(line, stdout=subprocess.PIPE, env=ENVIRONMENT)
+
+    def counted(self, data: bytes) -> int:
+        """Count characters: bytes but those that go on one."""
+        return sum(byte & 0xC0 != 0x80 for byte in data)
+
+
+class Scoring(Endless):
+    """`charrnn eval --lines -` of lines without end: 10,000 an attempt."""
+
+    much = 10_000
+
+    def started(self) -> "subprocess.Popen[bytes]":
+        """Start to score what never ends."""
+        self.source = subprocess.Popen(["yes", TEXT.split("\n")[0]], stdout=subprocess.PIPE)
+        line = command("eval", "--lines", "-m", self.model, "-q", "-", prelude=BEFORE)
+        return subprocess.Popen(line, stdin=self.source.stdout, stdout=subprocess.PIPE, env=ENVIRONMENT)
+
+    def counted(self, data: bytes) -> int:
+        """Count lines."""
+        return data.count(b"\n")
+
+    def close(self) -> None:
+        """Have enough."""
+        super().close()
+        self.source.kill()
+        self.source.communicate()
 
 
 class Trainers(Experiment):

@@ -1,4 +1,4 @@
-"""The rows of the table: which experiments there are, and how often each is made."""
+"""The rows of the table: which experiments there are, how often each is made, and what each must find missing."""
 
 from typing import NamedTuple
 
@@ -10,49 +10,116 @@ from tests.robustness.faults import Faults
 from tests.robustness.fuzz import Loads
 from tests.robustness.guided import Guided
 from tests.robustness.kills import Kills, Signals
-from tests.robustness.night import Night, Sampling, Trainers
+from tests.robustness.night import Night, Sampling, Scoring, Trainers
 from tests.robustness.power import PowerCuts
 from tests.robustness.resumes import Resumes
+from tests.robustness.starts import Starts
 from tests.robustness.strace import SystemCalls
 
 
 class Row(NamedTuple):
-    """An experiment: what is tried, what would be a loss, and attempts: of the short form, and of the long one."""
+    """An experiment, and how it is made."""
 
-    what: str
-    loss: str
+    what: str  # is tried
+    loss: str  # what would be one
     experiment: type[Experiment]
-    short: int | None  # None: all that there are
-    long: int | None
+    short: int | None  # attempts of the short form; None: all that there are
+    long: int | None  # of the long one
+    without: tuple[str, ...]  # protections that, taken out, it must find missing: names in SABOTAGE
+    minutes: float = 1.0  # of a core for the long form, about: the longest begin first
 
 
 ROWS = {
-    "kills": Row("`kill -9` at random moments of training", "lost, not resumable, or different", Kills, 5, 1000),
-    "signals": Row("Ctrl-C or SIGTERM at random moments of training", "lost, or a wrong end", Signals, 6, 1000),
+    "kills": Row(
+        "`kill -9` at random moments of training",
+        "lost, not resumable, or different",
+        Kills,
+        5,
+        1000,
+        ("rename",),
+        minutes=6,
+    ),
+    "signals": Row(
+        "Ctrl-C or SIGTERM at random moments of training", "lost, or a wrong end", Signals, 6, 1000, ("order",)
+    ),
+    "starts": Row(
+        "Ctrl-C or SIGTERM at the import of each module of `charrnn train`",
+        "a traceback, or a wrong end",
+        Starts,
+        6,
+        None,
+        ("entry",),
+    ),
     "faults": Row(
-        "every file operation of a save: ENOSPC, EIO, EACCES, SIGKILL, a flipped bit", "lost", Faults, None, None
+        "every file operation of a save: ENOSPC, EIO, EACCES, SIGKILL, a flipped bit",
+        "lost",
+        Faults,
+        None,
+        None,
+        ("verification", "rename"),
     ),
-    "system": Row("every system call of a save: the same but for the bit, by strace", "lost", SystemCalls, 0, None),
-    "disks": Row("a disk that is full: of 1 page, of 2, …", "lost, or a wrong end", FullDisks, 0, None),
-    "power": Row("every state of a disk after a power cut in a save", "lost", PowerCuts, None, None),
+    "system": Row(
+        "every system call of a save: the same but for the bit, by strace", "lost", SystemCalls, 0, None, ("fsync",)
+    ),
+    "disks": Row("a disk that is full: of 1 page, of 2, …", "lost, or a wrong end", FullDisks, 0, None, ("rename",)),
+    "power": Row(
+        "every state of a disk after a power cut in a save", "lost", PowerCuts, None, None, ("fsync", "folder-fsync")
+    ),
     "trainers": Row(
-        "a second trainer; a third one after the first is killed", "let in, or locked out", Trainers, 2, 100
+        "a second trainer; a third one after the first is killed",
+        "let in, or locked out",
+        Trainers,
+        2,
+        100,
+        ("lock",),
     ),
-    "resumes": Row("runs of every kind, stopped twice, compared byte for byte", "different", Resumes, 12, 1000),
+    "resumes": Row(
+        "runs of every kind, stopped twice, compared byte for byte", "different", Resumes, 12, 1000, ("streams",)
+    ),
     "damage": Row(
-        "every bit of a model flipped, and every truncation", "accepted wrongly, or another error", Damage, 1000, None
+        "every bit of a model flipped, and every truncation",
+        "accepted wrongly, or another error",
+        Damage,
+        1000,
+        None,
+        ("checksums",),
     ),
-    "loads": Row("fuzzed models loaded", "another error, over 300 MB, or over 1 s", Loads, 1000, 1_000_000),
+    "loads": Row(
+        "fuzzed models loaded",
+        "another error, over 300 MB, or over 1 s",
+        Loads,
+        1000,
+        1_000_000,
+        ("pickle-ban", "errors"),
+        minutes=12,
+    ),
     "guided": Row(
-        "20,000 inputs more that coverage has led to", "another error, over 300 MB, or over 2 s", Guided, 0, 50
+        "20,000 inputs more that coverage has led to",
+        "another error, over 300 MB, or over 2 s",
+        Guided,
+        0,
+        20,
+        ("errors",),
+        minutes=5,
     ),
-    "commands": Row("fuzzed command lines and texts", "tracebacks, or a wrong end", Commands, 25, 10_000),
+    "commands": Row(
+        "fuzzed command lines and texts",
+        "tracebacks, or a wrong end",
+        Commands,
+        25,
+        10_000,
+        ("one-line",),
+        minutes=13,
+    ),
     "night": Row(
         "twenty short epochs more, with validations and saves",
         "grown by 1 MB, or a file or descriptor left",
         Night,
         4,
-        200,
+        400,
+        ("memory",),
+        minutes=2,
     ),
-    "sampling": Row("100,000 characters more of endless sampling", "grown by 1 MB", Sampling, 0, None),
+    "sampling": Row("100,000 characters more of endless sampling", "grown by 1 MB", Sampling, 0, None, ("memory",), 4),
+    "scoring": Row("10,000 lines more of endless scoring", "grown by 1 MB", Scoring, 0, None, ("memory",), 3),
 }

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from charrnn import step, train
 from charrnn.checkpoint import format as bytes_of_a_file
 from charrnn.checkpoint import store
+from charrnn.cli import streams
+from tests.robustness import guided, night, starts
 
 
 def replace(owner: object, **replaced: object) -> None:
@@ -86,6 +89,46 @@ def one_stream() -> None:
 def no_bound_on_errors() -> None:
     """What zipfile and numpy raise goes through as it is."""
     replace(store, READ_ERRORS=(ValueError,))
+    replace(guided, WITHOUT="errors")
+
+
+def no_order() -> None:
+    """Signals raise what they raise in any Python program."""
+    replace(streams, handle_signals=lambda handler: signal.signal(signal.SIGINT, signal.default_int_handler))
+
+
+def no_entry() -> None:
+    """The command line is imported as it comes."""
+    replace(starts, ENTRY="from charrnn.cli import main; main()")
+
+
+def no_line_for_failures() -> None:
+    """Expected failures are not told in a line, but go through as they are."""
+    replace(streams, exit_code=lambda command: command())
+
+
+def no_end_of_memory() -> None:
+    """What was written is kept, ten times; and a process counts as warm at once."""
+    kept, real = [], bytes_of_a_file.to_bytes
+
+    def keep(checkpoint: Any) -> bytes:
+        data = real(checkpoint)
+        kept.append(10 * data)
+        return data
+
+    replace(store, to_bytes=keep)
+    replace(night.Night, warm=2)
+    replace(night, BEFORE=KEEPING)
+
+
+KEEPING = """
+from charrnn.cli.streams import Output
+kept, real = [], Output.write
+def write(self, text):
+    kept.append(10 * text)
+    real(self, text)
+Output.write = write
+"""
 
 
 class Proxy:
@@ -108,4 +151,8 @@ SABOTAGE: dict[str, Callable[[], None]] = {
     "checksums": no_checksums,
     "streams": one_stream,
     "errors": no_bound_on_errors,
+    "order": no_order,
+    "entry": no_entry,
+    "one-line": no_line_for_failures,
+    "memory": no_end_of_memory,
 }

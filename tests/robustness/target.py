@@ -19,6 +19,9 @@ def main() -> None:
         from tests.helpers.files import members, npy
         from tests.robustness.damage import loaded, smallest
         from tests.robustness.fuzz import assembled
+        from tests.robustness.sabotage import SABOTAGE
+    if without := sys.argv.pop(1):
+        SABOTAGE[without]()
     parts = members(smallest())
     names = [name for name in parts if name != "manifest.npy"]
 

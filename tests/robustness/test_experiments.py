@@ -14,17 +14,7 @@ from tests.robustness.sabotage import SABOTAGE
 
 ROOT = Path(__file__).parents[2]
 SHORT = [name for name, row in ROWS.items() if row.short != 0]
-FINDS = {  # what is found by which row when a protection is taken out
-    "fsync": "power",
-    "folder-fsync": "power",
-    "rename": "kills",
-    "verification": "faults",
-    "lock": "trainers",
-    "pickle-ban": "loads",
-    "checksums": "damage",
-    "streams": "resumes",
-    "errors": "loads",
-}
+FINDS = [(row, protection) for row in SHORT for protection in ROWS[row].without]
 
 
 def experiments(log: Path, *args: str) -> "subprocess.CompletedProcess[str]":
@@ -53,9 +43,14 @@ def test_nothing_is_lost(row: str, log: Path) -> None:
     assert sum(part["count"] for part in found) == found[0]["of"] > 0
 
 
-@pytest.mark.parametrize("protection", SABOTAGE)
-def test_without_a_protection_something_is_lost(protection: str, tmp_path: Path) -> None:
-    done = experiments(tmp_path / "log", "--short", "--rows", FINDS[protection], "--without", protection)
+def test_every_row_must_find_something_missing_and_every_protection_is_missed() -> None:
+    assert {protection for row in ROWS.values() for protection in row.without} == {*SABOTAGE}
+    assert all(row.without for row in ROWS.values())
+
+
+@pytest.mark.parametrize(("row", "protection"), FINDS)
+def test_without_a_protection_something_is_lost(row: str, protection: str, tmp_path: Path) -> None:
+    done = experiments(tmp_path / "log", "--rows", row, "--without", protection, "--seconds", "60")
     (*_, last) = parts(tmp_path / "log")
     assert (done.returncode, last["losses"]) == (1, 1), done.stderr
     assert last["without"] == protection
@@ -63,14 +58,18 @@ def test_without_a_protection_something_is_lost(protection: str, tmp_path: Path)
 
 def test_the_table_adds_up_the_log_and_the_next_run_goes_on(tmp_path: Path) -> None:
     log = tmp_path / "results.jsonl"
-    told = {"row": "damage", "of": 1000, "figures": {"widest": 2.0}, "seconds": 3.0}
+    told = {"row": "damage", "of": 1000, "figures": {"widest": 2.0}, "seconds": 3.0, "without": ""}
+    told |= {"ended": "2026-11-22T12:00:00+00:00", "on": "charrnn 9"}
     lines = [{**told, "first": 0, "count": 900, "lost": ["7: x"], "losses": 1}]
     lines += [{**told, "first": 900, "count": 90, "lost": [], "losses": 0, "figures": {"widest": 1.5}}]
+    lines += [{**told, "first": 0, "count": 5, "lost": ["4: y"], "losses": 1, "without": "checksums"}]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     printed = experiments(log, "--table", "--rows", "damage")
     assert printed.returncode == 1
-    assert "| 990 of 1,000 | 1 | accepted wrongly, or another error | 6 s | widest: 2 |\n" in printed.stdout
+    row = "| 990 of 1,000 | 1 | accepted wrongly, or another error | checksums: 5 | 6 s | widest: 2 |\n"
+    assert row in printed.stdout
+    assert printed.stdout.endswith("\n2026-11-22, charrnn 9\n")
     experiments(log, "--rows", "damage", "--short")
-    assert [(part["first"], part["count"]) for part in parts(log)][2:] == [(990, 10)]
+    assert [(part["first"], part["count"]) for part in parts(log)][3:] == [(990, 10)]
     assert experiments(log, "--rows", "damage", "--short", "--anew").returncode == 0
     assert parts(log)[0]["first"] == 0
