@@ -71,7 +71,10 @@ def texts() -> dict[str, str]:
         return between.join(words[i] for i in rng.integers(0, len(words), n))
 
     def log(day: int, n: int) -> list[str]:
-        return [f"2026-11-{day} 10:{i % 60:02} GET /{pick(['map', 'list', 'item'])}/{pick('0123456789', 2, '')} 200" for i in range(n)]
+        return [
+            f"2026-11-{day} 10:{i % 60:02} GET /{pick(['map', 'list', 'item'])}/{pick('0123456789', 2, '')} 200"
+            for i in range(n)
+        ]
 
     names = [pick("MBJLTK") + pick("aeiou") + pick(["ra", "lin", "no", "ter"], 2, "") for _ in range(300)]
     today = log(22, 60)

@@ -91,6 +91,10 @@ def evaluate(
     charrnn eval -m en --against de --against fr --lines letters.txt
     charrnn eval -m novel --per-char letter.txt
     printf 'It was th' | charrnn eval -m novel --next 5 -
+    charrnn eval -m novel --heatmap letter.txt
+    charrnn eval -m novel --neurons letter.txt
+    charrnn eval -m novel --neuron 0:3 --html unit.html letter.txt
+    charrnn eval -m novel --memory --svg memory.svg
     """
     pictures = {"--heatmap": heatmap, "--neurons": neurons, "--neuron": neuron is not None, "--memory": memory}
     check_together(
