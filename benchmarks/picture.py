@@ -1,6 +1,6 @@
 """Draw what a command leaves on a terminal, as SVG.
 
-    python -m benchmarks.picture docs/training.svg charrnn train --time 50s --sample-every 25s --force
+    python -m benchmarks.picture docs/training.svg charrnn train --steps 300 --sample-every 150 --force
 
 The command runs in a terminal of its own, 100 columns wide and in colour. The drawing needs no font, script or network.
 """

@@ -95,9 +95,9 @@ def transcripts(page: str) -> list[tuple[str, str]]:
 
 
 def shape(line: str) -> str:
-    """A line without what differs between runs: its figures, its times, its budget, the blanks that align them."""
-    figures = re.sub(r"(\d[\d,.]*[dhms]?)+", "#", line)
-    return " ".join(re.sub(r"\(.*# (?:steps|epochs|seconds).*\)$", "(#)", figures).split())
+    """A line without what differs between runs: its figures, its times, its budget, the dots of a plot, blanks."""
+    figures = re.sub(r"(\d[\d,.]*[dhms]?)+", "#", re.sub(r"\|[ .o*]+$", "|", line))
+    return " ".join(re.sub(r"\(.*# (?:steps|epochs|seconds)\)$|\(default\)$", "(#)", figures).split())
 
 
 def shows(line: str, told: str) -> None:
