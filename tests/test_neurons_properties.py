@@ -19,7 +19,7 @@ few = settings(deadline=None, max_examples=50, derandomize=True)
         ("inside brackets", "a)b(c[d]e)f{g", "   111111  11"),
         ("inside a tag", "a<b c>d<", " 1111  1"),
         ("in a comment", "x = 1  # one\nhttp://x y\n// z\na /* b */", "       11111            1111   1111111"),
-        ("in the name of a speaker", "KING:\nSo.\nFirst Man:\nKING LEAR\n", "111111    111111111111111111111"),
+        ("in a heading or speaker's name", "KING:\nSo.\nFirst Man:\nKING LEAR\n", "111111    111111111111111111111"),
         ("in the first word of the line", "  an end\nof it", "1111     11   "),
         ("in the indentation", "  \ta b\n x  ", "111    1   "),
         ("a newline", "a\n\nb", " 11 "),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 LEAST, LARGEST = 400, 4000  # characters of a stretch: it ends at the first empty line after the least, if there is one
 PARAGRAPHS = re.compile(rf"(?s).{{{LEAST},{LARGEST - 2}}}?\n\n")
 FAR = 100  # what is counted in characters is counted up to here
-NAME = 40  # characters of a line with a speaker's name at most
+HEADING = 40  # characters of a line that is one at most
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -119,9 +119,9 @@ def in_indentation(text: str) -> Mask:
     return inside
 
 
-def is_name(line: str) -> bool:
-    """Tell whether a line is a speaker's name, as plays have it: in capitals, or with a colon at its end."""
-    return 0 < len(line) <= NAME and (line.isupper() or line.endswith(":"))
+def is_heading(line: str) -> bool:
+    """Tell whether a line is a heading or a speaker's name: in capitals, or with a colon at its end."""
+    return 0 < len(line) <= HEADING and (line.isupper() or line.endswith(":"))
 
 
 PROPERTIES: dict[str, Callable[[str], Values | Mask]] = {
@@ -129,7 +129,7 @@ PROPERTIES: dict[str, Callable[[str], Values | Mask]] = {
     "inside brackets": lambda text: nested(text, "([{", ")]}"),
     "inside a tag": lambda text: nested(text, "<", ">"),
     "in a comment": matched(r"(?:^|(?<=\s))(?:#|//).*|/\*[\s\S]*?\*/"),
-    "in the name of a speaker": by_line(is_name),
+    "in a heading or speaker's name": by_line(is_heading),
     "position in the line": position_in_line,
     "in the first word of the line": matched(r"^[ \t]*[^\s]+"),
     "in the indentation": in_indentation,
