@@ -12,11 +12,16 @@ from tests.robustness.experiment import OPTIONS, TEXT, Experiment, UnavailableEr
 
 PAGE = 4096  # bytes that such a file system gives out at a time
 ON_IT = 'mount -t tmpfs -o "size=$1" tmpfs "$2" && cd "$2" && shift 2 && exec "$@"'
-RUN = "import sys; from tests.robustness.disks import run; run()"
+WITHOUT = ""  # the protection that its process is to take out
+RUN = "import sys; from tests.robustness.disks import run; run(sys.argv[1])"
 
 
-def run() -> None:
+def run(without: str) -> None:
     """Train twice in the working folder; print the exit codes, what was said, and the step of the model."""
+    from tests.robustness.sabotage import SABOTAGE  # which imports this module
+
+    if without:
+        SABOTAGE[without]()
     store, folder = CheckpointStore(Path("m.npz")), Path.cwd()
     line = ("train", str(folder.parent / "a.txt"), *OPTIONS, "-m", "m.npz", "--save-every", 1, "-q")
     for steps, how in ((2, "--force"), (20, "--resume")):
@@ -46,7 +51,7 @@ class FullDisks(Experiment):
 
     def attempt(self, number: int) -> str:
         """Train on a disk of so many pages; return what is not as it should be."""
-        done = self.on_a_disk((number + 1) * PAGE, sys.executable, "-c", RUN)
+        done = self.on_a_disk((number + 1) * PAGE, sys.executable, "-c", RUN, WITHOUT)
         try:
             runs = [json.loads(line) for line in done.stdout.splitlines()]
             steps = [step if step is not None else -1 for _, _, step, _ in runs]

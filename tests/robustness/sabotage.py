@@ -14,7 +14,7 @@ from charrnn import step, train
 from charrnn.checkpoint import format as bytes_of_a_file
 from charrnn.checkpoint import store
 from charrnn.cli import streams
-from tests.robustness import guided, night, starts
+from tests.robustness import disks, guided, night, starts
 
 
 def replace(owner: object, **replaced: object) -> None:
@@ -49,6 +49,7 @@ def no_rename() -> None:
                 os.fsync(file.fileno())
 
     replace(store, replace_file=overwrite)
+    replace(disks, WITHOUT="rename")
 
 
 def no_verification() -> None:
