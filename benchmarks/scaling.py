@@ -77,7 +77,13 @@ class Point:
 
 
 def peak() -> int:
-    """Return the largest resident memory of this process so far, in bytes."""
+    """Return the largest resident memory of this process so far, in bytes.
+
+    On Linux not that of getrusage, which a program inherits from the one that started it.
+    """
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text("ascii")
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

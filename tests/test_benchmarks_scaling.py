@@ -94,6 +94,12 @@ def test_points_are_kept_and_a_row_an_axis_printed(
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 6
 
 
+def test_the_memory_of_a_point_is_its_own_however_large_the_program_that_asks(tmp_path: Path) -> None:
+    ballast = np.ones(20_000_000)
+    assert scaling.measure("corpus", 30_000, "now").memory > scaling.LEAST
+    assert ballast.any()
+
+
 def test_a_point_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     point = scaling.measure("corpus", 30_000, "now")
     assert (point.axis, point.value, point.work, point.begun) == ("corpus", 30_000, 30_000, "now")
