@@ -13,6 +13,7 @@ from tests.robustness.experiment import OPTIONS, TEXT, Experiment
 ENTRY = "from charrnn.__main__ import main; main()"  # what the command `charrnn` is
 STRIKE = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as Python begins, unless it was begun in the background
 class Finder:
     seen = 0
     def find_spec(self, name, path=None, target=None):
