@@ -163,13 +163,13 @@ STEP = B * T * CHAR
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A clock that moves when a network reads."""
     clock = SimpleNamespace(now=0.0)
-    forward = Network.forward
+    forward = Network.layers_forward
 
     def timed(*args: Any) -> Any:
         clock.now += args[1].size * CHAR
         return forward(*args)
 
-    monkeypatch.setattr(Network, "forward", timed)
+    monkeypatch.setattr(Network, "layers_forward", timed)
     monkeypatch.setattr(plan, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     return clock
 
