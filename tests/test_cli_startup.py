@@ -34,7 +34,7 @@ def imported(*args: object, **env: str) -> set[str]:
 def test_the_help_and_the_version_import_the_command_line_alone(args: list[str]) -> None:
     modules = imported(*args)
     own = {name.removeprefix("charrnn.") for name in modules if name.startswith("charrnn.")}
-    assert own == {"cli", "cli.commands", "cli.streams", "cli.values", "curve", "errors", "terminal"}
+    assert own == {"cli", "cli.commands", "cli.streams", "cli.values", "curve", "errors", "glyphs", "terminal"}
     assert not modules & {*NEVER, "numpy", "json", "hashlib", "secrets", "zipfile"}
 
 
