@@ -280,7 +280,7 @@ def sampling() -> Iterator[Sequence[str]]:
 
     yield "writing samples", "charrnn", "PyTorch", "ratio", "with --top-p 0.9, to plain"
     checkpoint, _ = run_of(Case("gru", 256, 1, 1))
-    for B, length in ((1, 2000), (64, 300)):
+    for B, length in ((1, 5000), (64, 1500)):
 
         def written(cores: int, filters: Settings, B: int = B, length: int = length) -> None:
             prompt, wish = np.zeros(1, np.int64), Wish(length, filters)
@@ -321,7 +321,7 @@ def start() -> Iterator[Sequence[str]]:
     environment = {name: value for name, value in os.environ.items() if name not in foreign}
     with tempfile.TemporaryDirectory() as folder:
         model = str(Path(folder, "model.npz"))
-        charrnn = [sys.executable, "-m", "charrnn"]
+        charrnn = [sys.executable, "-c", "from charrnn.__main__ import main; main()"]  # as the installed script does
         subprocess.run([*charrnn, "train", "--steps", "1", "-q", "-m", model], check=True, stdout=subprocess.DEVNULL)
         commands = {
             "import typer": [sys.executable, "-c", "import typer"],

@@ -26,7 +26,7 @@ from numpy.typing import DTypeLike
 from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes, outputs
 from charrnn.ops import (
     Array,
-    columns,
+    add_outer,
     rejoin,
     reset_backward,
     reset_forward,
@@ -103,10 +103,9 @@ def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads:
         dh_next += dh_z
         rejoin(past, dh_next)
         reset_backward(alive, t, dh_next)
-    before, du_all = columns(h[:T]).T, columns(cache["u"][:T])  # (T·B, H), (H, T·B)
-    grads["W_hh"][: 2 * H] += columns(da[:, : 2 * H]) @ before
-    grads["W_hh"][2 * H :] += du_all @ before
-    grads["b_n"] += du_all.sum(axis=1)
+    add_outer(grads["W_hh"][: 2 * H], da[:, : 2 * H], h[:T])
+    add_outer(grads["W_hh"][2 * H :], cache["u"][:T], h[:T])
+    grads["b_n"] += cache["u"][:T].sum(axis=0).sum(axis=1)
     return da, (dh_next,)
 
 

@@ -29,7 +29,7 @@ from numpy.typing import DTypeLike
 from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes, outputs
 from charrnn.ops import (
     Array,
-    columns,
+    add_outer,
     rejoin,
     reset_backward,
     reset_forward,
@@ -110,7 +110,7 @@ def backward(params: Params, dh: Array, dstate: LayerState, cache: Cache, grads:
         np.matmul(W_hh_T, gates, out=dh_next)
         rejoin(past, dh_next, dc_next)
         reset_backward(alive, t, dh_next, dc_next)
-    grads["W_hh"] += columns(da) @ columns(h[:T]).T
+    add_outer(grads["W_hh"], da, h[:T])
     return da, (dh_next, dc_next)
 
 

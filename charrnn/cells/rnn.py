@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from charrnn.cells.cell import Cache, Cell, LayerState, Params, Shapes, outputs
-from charrnn.ops import Array, columns, rejoin, reset_backward, reset_forward, zoneout_backward, zoneout_forward
+from charrnn.ops import Array, add_outer, rejoin, reset_backward, reset_forward, zoneout_backward, zoneout_forward
 
 Elementwise = Callable[[Array, Array], object]  # (argument, out)
 
@@ -96,7 +96,7 @@ def backward(
         np.matmul(W_hh_T, da[t], out=dh_next)
         rejoin(past, dh_next)
         reset_backward(alive, t, dh_next)
-    grads["W_hh"] += columns(da) @ columns(h[:T]).T
+    add_outer(grads["W_hh"], da, h[:T])
     return da, (dh_next,)
 
 

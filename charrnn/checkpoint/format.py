@@ -198,7 +198,7 @@ def from_file(file: IO[bytes]) -> Checkpoint:
         check(sizes.keys() == {"manifest", *expected} == {"manifest", *digests}, "members are missing, or foreign")
         arrays = {name: read_array(archive, name, dtype, shape) for name, (dtype, shape) in expected.items()}
         for name, array in arrays.items():
-            check(hashlib.sha256(array.tobytes()).hexdigest() == digests[name], f"{name} is damaged")
+            check(hashlib.sha256(array.data).hexdigest() == digests[name], f"{name} is damaged")
     return from_manifest(manifest, arrays)
 
 
