@@ -21,7 +21,7 @@ demo: $(VENV)/.runs
 	$(VENV)/bin/charrnn sample --model checkpoints/demo.npz --length 600 --seed 1
 
 test: $(VENV)/.develops smoke
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto
 
 check: $(VENV)/.develops
 	$(VENV)/bin/ruff format --check .
@@ -41,7 +41,7 @@ torture: $(VENV)/.develops
 test-lowest:
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet -e '.[dev]' -c tests/lowest.txt
-	$(LOWEST)/bin/python -m pytest
+	$(LOWEST)/bin/python -m pytest -n auto
 
 # What stands between the tables is written by hand.
 docs: $(VENV)/.develops
