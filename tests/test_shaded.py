@@ -20,6 +20,11 @@ SGR = re.compile(r"\x1b\[([0-9;]*)m")
 HOSTILE = "[bold]x[/] \x1b[2J\x07 \u202eab 猫 e\u0301\tthe end, 한국 👩 and more 猫猫猫猫\n\n\x9b1m[/x]\n"
 
 
+def width(row: str) -> int:
+    """The cells of a row by rich, whose older versions do not know that what is joined stands in one place."""
+    return cell_len(re.sub("\u200d.", "", row))
+
+
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLORFGBG"):
@@ -104,11 +109,11 @@ def test_colours_and_marks_are_of_the_same_text_and_marks_stand_below_their_char
     plain, colored = body(drawn(picture(text), "never", 20)), body(drawn(picture(text), "always", 20))
     assert plain[::2] == [SGR.sub("", row).rstrip() for row in colored]
     cells = sum(mark.cells for line in picture(text).lines() for mark in line)
-    assert cells == sum(cell_len(SGR.sub("", row)) for row in colored)
+    assert cells == sum(width(SGR.sub("", row)) for row in colored)
     for row, marks in zip(plain[::2], plain[1::2], strict=True):
         assert len(marks) <= 20
         assert set(marks) <= set(" 1234567")
-        assert cell_len(row) <= 20
+        assert width(row) <= 20
 
 
 def test_in_a_pipe_no_line_is_folded() -> None:
