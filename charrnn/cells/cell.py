@@ -23,8 +23,8 @@ class Cell(NamedTuple):
     """A recurrence over T steps. Shapes: a, da (T, G·H, B); h, dh (T, H, B); each part of a state (H, B).
 
     The cache is the layer's: beside the cell's own arrays it holds `a`, over which forward may write what backward
-    needs, and backward da; so there is one backward to a forward. With zoneout it holds
-    `keep` (T, S, H, B) for the S parts of the state; then every step ends with zoneout_forward.
+    needs, and backward da; so there is one backward to a forward. With zoneout it holds `keep` (T, S, H, B) for the S
+    parts of the state; then every step ends with zoneout_forward.
 
     Where a stream holds lines that know nothing of each other, the cache holds `alive` (T, B), 0 at the steps that
     begin one, and every step begins with reset_forward, or backward ends with reset_backward. What is reset is the row

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from charrnn.pictures.shades import NEWLINE, PALETTES, UNKNOWN, Mark, Scale, Shading, drawable, ink
+from charrnn.pictures.shades import NEWLINE, UNKNOWN, Mark, Scale, Shading, drawable, grounds, ink
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # what a page may load: nothing but its own styles
 STYLE = (
@@ -19,12 +19,7 @@ DARK = ":root{color:#d1d7e0;background:#0d1117}"
 
 def palettes(dark: bool) -> str:
     """Return the style of every level of every palette."""
-    named = [(palette.name, palette.dark if dark else palette.light) for palette in PALETTES]
-    return "".join(
-        f".{name}{level}{{background:{colour};color:{ink(colour)}}}"
-        for name, colours in named
-        for level, colour in enumerate(colours)
-    )
+    return "".join(f".{name}{{background:{colour};color:{ink(colour)}}}" for name, colour in grounds(dark))
 
 
 def page(title: str, *bodies: str) -> str:

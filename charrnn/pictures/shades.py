@@ -54,6 +54,13 @@ def luminance(colour: str) -> float:
     return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
+def grounds(dark: bool) -> Iterator[tuple[str, str]]:
+    """Yield the style of every level of every palette, and its colour."""
+    for palette in PALETTES:
+        for level, colour in enumerate(palette.dark if dark else palette.light):
+            yield f"{palette.name}{level}", colour
+
+
 def ink(colour: str) -> str:
     """Return black or white, whichever is read better on a colour."""
     return BLACK if luminance(colour) > 0.179 else WHITE  # where both have the contrast 4.58

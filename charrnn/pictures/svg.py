@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
 
-from charrnn.pictures.shades import PALETTES, Mark, Scale, Shading, drawable, ink, rows
+from charrnn.pictures.shades import Mark, Scale, Shading, drawable, grounds, ink, rows
 
 CELL, ROW, MARGIN = 8.4, 20, 16  # width of a cell, height of a row, and what is around the text
 HEAD, GAP = 3, 2  # rows above a text, of title and key, and between two texts
@@ -19,12 +19,7 @@ DARK = "text{fill:#d1d7e0}.page{fill:#0d1117}"
 
 def palettes(dark: bool) -> str:
     """Return the style of every level of every palette: of its ground, and of the text on it."""
-    named = [(palette.name, palette.dark if dark else palette.light) for palette in PALETTES]
-    return "".join(
-        f".{name}{level}{{fill:{colour}}}text.{name}{level}{{fill:{ink(colour)}}}"
-        for name, colours in named
-        for level, colour in enumerate(colours)
-    )
+    return "".join(f".{name}{{fill:{colour}}}text.{name}{{fill:{ink(colour)}}}" for name, colour in grounds(dark))
 
 
 def text_svg(shadings: Sequence[Shading]) -> str:
