@@ -124,7 +124,7 @@ def measure(name: str, text: Path, folder: Path, begun: str) -> Result:
     seconds = time.perf_counter() - started
     streamed, learning = scores(model, "--against-baselines"), scores(model, "--dynamic")
     checkpoint = CheckpointStore(Path(model)).load()
-    blocks = block_costs(checkpoint.best_model, own_text(checkpoint, for_scoring=True)[1], BATCHES)
+    blocks = block_costs(checkpoint.trained.model, own_text(checkpoint.trained, for_scoring=True)[1], BATCHES)
     return Result(
         row=name,
         title=title,

@@ -88,5 +88,5 @@ def load(name: str | PathLike[str]) -> Model:
     >>> model.network.config.cell, len(model.vocab)
     ('gru', 66)
     """
-    checkpoint = CheckpointStore(model_path(fspath(name), "model")).load()
-    return Model(checkpoint.best_model, checkpoint.vocab)
+    trained = CheckpointStore(model_path(fspath(name), "model")).load_trained()
+    return Model(trained.model, trained.vocab)

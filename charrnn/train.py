@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.checkpoint import Best, Checkpoint, Origin, environment
+from charrnn.checkpoint import Best, Checkpoint, Origin, Trained, environment
 from charrnn.config import VALIDATION_CHARS, ModelConfig, Stream, TrainConfig
 from charrnn.corpus import Corpus, Streams, split
 from charrnn.evaluate import score
@@ -48,9 +48,9 @@ def new_run(config: ModelConfig, train: TrainConfig, corpus: Corpus) -> Checkpoi
     )
 
 
-def parts(checkpoint: Checkpoint, ids: Ids) -> tuple[Ids, Ids]:
+def parts(run: Checkpoint | Trained, ids: Ids) -> tuple[Ids, Ids]:
     """Return the part of a text that a run trains on, and the part that it holds out."""
-    return split(ids, checkpoint.train.val_fraction, checkpoint.model.config.line_end)
+    return split(ids, run.train.val_fraction, run.model.config.line_end)
 
 
 def scored(held_out: Ids) -> Ids:

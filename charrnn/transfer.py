@@ -7,7 +7,7 @@ knew, wherever their ids have moved to, and the new symbols have rows as a fresh
 from dataclasses import replace
 from typing import Any
 
-from charrnn.checkpoint import Checkpoint
+from charrnn.checkpoint import Checkpoint, Trained
 from charrnn.config import Budget
 from charrnn.corpus import Corpus
 from charrnn.errors import ResumeError
@@ -18,7 +18,7 @@ from charrnn.train import new_run
 from charrnn.vocab import Vocab
 
 
-def without_network(given: dict[str, Any], source: Checkpoint) -> dict[str, Any]:
+def without_network(given: dict[str, Any], source: Trained) -> dict[str, Any]:
     """Return the settings given that are of the run, since those of the network come from the source.
 
     Raises ResumeError, naming the difference, if one given is another than the source's.
@@ -30,7 +30,7 @@ def without_network(given: dict[str, Any], source: Checkpoint) -> dict[str, Any]
     return {name: value for name, value in given.items() if name not in network}
 
 
-def run_from(source: Checkpoint, name: str, text: Corpus, given: dict[str, Any], budget: Budget) -> Checkpoint:
+def run_from(source: Trained, name: str, text: Corpus, given: dict[str, Any], budget: Budget) -> Checkpoint:
     """Return a run at step 0 with the best weights of a source, whose name it keeps; all else begins anew.
 
     The text must have been read with the source's vocabulary known; given holds settings of the run alone.
@@ -38,7 +38,7 @@ def run_from(source: Checkpoint, name: str, text: Corpus, given: dict[str, Any],
     fresh, train = configure(text, {**given, "lines": source.model.config.lines}, budget)
     config = replace(source.model.config, vocab_size=fresh.vocab_size, line_end=fresh.line_end)
     checkpoint = new_run(config, train, text)
-    transplant(source.best_model, source.vocab, checkpoint.model, checkpoint.vocab)
+    transplant(source.model, source.vocab, checkpoint.model, checkpoint.vocab)
     checkpoint.init_from = name
     return checkpoint
 

@@ -13,6 +13,7 @@ import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -174,9 +175,9 @@ def test_there_is_no_time_in_the_file(trained: Checkpoint, monkeypatch: pytest.M
 
 def test_the_best_model_is_the_last_one_until_a_validation(trained: Checkpoint) -> None:
     assert trained.best
-    assert trained.best_model.vector is trained.best.vector
+    assert trained.trained.model.vector is trained.best.vector
     fresh = tiny_run(corpus_of("ab\n" * 9))
-    assert fresh.best_model is fresh.model
+    assert fresh.trained.model is fresh.model
 
 
 def test_the_environment_is_what_the_last_bits_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +208,50 @@ def test_the_example_in_the_specification_runs(
     monkeypatch.chdir(tmp_path)
     exec(example, {})
     assert "head.W_hy (8, 4) float32" in capsys.readouterr().out
+
+
+# ---- what writing and scoring read of it ----
+
+
+def test_the_trained_model_is_read_without_the_run(trained: Checkpoint, good: bytes, path: Path) -> None:
+    path.write_bytes(good)
+    assert trained.best
+    assert not np.array_equal(trained.best.vector, trained.model.vector)
+    found, whole = CheckpointStore(path).load_trained(), CheckpointStore(path).load().trained
+    for each in (found, whole):
+        np.testing.assert_array_equal(each.model.vector, trained.best.vector, strict=True)
+        assert each.model.config == trained.model.config
+        assert (each.train, each.vocab, each.origin) == (trained.train, trained.vocab, trained.origin)
+
+
+def test_no_more_of_a_file_is_held_than_the_weights(path: Path) -> None:
+    run = tiny_run(corpus_of("ab\n" * 20), {"hidden_size": 300}, optimizer="adam", batch_size=1)
+    store = CheckpointStore(path)
+    store.save(run)
+    tracemalloc.start()
+    try:
+        store.load_trained()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert run.model.vector.nbytes > 300_000
+    assert peak < 3.5 * run.model.vector.nbytes  # the bytes of its matrices, and they as one vector; not slots and last
+
+
+@pytest.mark.parametrize("name", ["last", "slots.m", "slots.v", "state", "history"])
+def test_what_writing_does_not_need_must_be_whole_all_the_same(name: str, good: bytes, path: Path) -> None:
+    content = members(good)[f"{name}.npy"]
+    begin = good.index(content)
+    for at in (0, len(content) // 2, len(content) - 1):
+        damaged = bytearray(good)
+        damaged[begin + at] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="not a whole model file"):
+            CheckpointStore(path).load_trained()
+    for longer_or_shorter in (content + b"\0", content[:-1]):  # of right checksums
+        path.write_bytes(with_member(good, name, longer_or_shorter))
+        with pytest.raises(CheckpointError, match=f"{name} has another size than it says"):
+            CheckpointStore(path).load_trained()
 
 
 # ---- what is refused ----
@@ -423,6 +468,11 @@ REFUSED: dict[str, tuple[Mutation, str]] = {
 }
 
 
+def weights_in(data: bytes) -> NDArray[Any]:
+    """The best weights in the bytes of a model file."""
+    return from_file(io.BytesIO(data)).trained.model.vector
+
+
 @pytest.mark.parametrize(("mutate", "reason"), REFUSED.values(), ids=REFUSED)
 def test_a_file_with_one_thing_wrong_is_refused(mutate: Mutation, reason: str, good: bytes, path: Path) -> None:
     bad = mutate(good)
@@ -431,6 +481,8 @@ def test_a_file_with_one_thing_wrong_is_refused(mutate: Mutation, reason: str, g
     message = refusal(path)
     assert "not a whole model file" in message
     assert re.search(reason, message)
+    with suppress(CheckpointError):  # if what is wrong is in what writing needs, it is refused there too
+        np.testing.assert_array_equal(CheckpointStore(path).load_trained().model.vector, weights_in(good))
 
 
 @pytest.mark.parametrize("content", [b"", b"\0", b"PK", b"PK\5\6" + bytes(18), np.random.default_rng(0).bytes(5000)])
@@ -475,8 +527,9 @@ def test_no_code_in_a_file_is_run(good: bytes, path: Path) -> None:
 def test_every_truncation_is_refused(good: bytes, path: Path) -> None:
     for length in range(0, len(good), 37):
         path.write_bytes(good[:length])
-        with pytest.raises(CheckpointError):
-            CheckpointStore(path).load()
+        for load in (CheckpointStore(path).load, CheckpointStore(path).load_trained):
+            with pytest.raises(CheckpointError):
+                load()
 
 
 def test_a_flipped_bit_is_refused_or_changes_nothing(good: bytes) -> None:

@@ -37,7 +37,7 @@ def other(model: Path, trained_b: Path) -> Path:
 
 def test_rows_and_json_tell_what_is_measured() -> None:
     checkpoint = CheckpointStore(Path("checkpoints/a.npz")).load()
-    memory = measure(checkpoint.best_model, checkpoint.vocab.encode(SHORT))
+    memory = measure(checkpoint.trained.model, checkpoint.vocab.encode(SHORT))
     result = ok(*ARGS, "-", input=SHORT.encode())
     rows = [line.split("\t") for line in result.text.splitlines()]
     cut = {k: nats / math.log(2) for k, nats in memory.cut.items()}

@@ -57,6 +57,16 @@ def test_a_command_imports_what_it_needs(model: Path, args: list[object], others
     assert not imported(*args) & ({f"charrnn.{name}" for name in others} | NEVER)
 
 
+FROZEN = """
+import atexit, gc, sys
+atexit.register(lambda: print(gc.get_freeze_count(), file=sys.stderr))
+"""
+
+
+def test_at_its_end_a_command_looks_for_no_cycles(model: Path) -> None:
+    assert int(ok("sample", "-n", 1, "-q", prelude=FROZEN).err) > 10_000  # objects: all that there are
+
+
 def test_training_without_a_bar_needs_neither_it_nor_pydantic(work: Path) -> None:
     assert not imported("train", "a.txt", "--steps", 1, "--hidden-size", 4) & {"pydantic", "rich", "tqdm"}
 

@@ -133,7 +133,7 @@ def test_scoring_sampling_and_saving_on_the_way_change_nothing(
     disturbed = noisy(corpus, noise, {})
     for report in train(disturbed, corpus.ids):
         score_ids(disturbed.model, [corpus.ids], corpus.vocab.start_id)
-        list(islice(generate(disturbed.best_model, corpus.ids[:3], sample_rng(report.step, 0), {}), 5))
+        list(islice(generate(disturbed.trained.model, corpus.ids[:3], sample_rng(report.step, 0), {}), 5))
         CheckpointStore(tmp_path / "m.npz").save(disturbed)
     assert to_bytes(disturbed) == finished(noisy(corpus, noise, {}), corpus)
 
@@ -308,7 +308,7 @@ def test_the_best_weights_are_those_of_the_lowest_held_out_loss() -> None:
     assert (checkpoint.best.step, checkpoint.best.nats) == (step, nats)
     np.testing.assert_array_equal(checkpoint.best.vector, vectors[step])
     held_out = split(corpus.ids, 0.6)[1]
-    assert score_ids(checkpoint.best_model, [held_out], corpus.vocab.start_id).nats_per_char == nats
+    assert score_ids(checkpoint.trained.model, [held_out], corpus.vocab.start_id).nats_per_char == nats
     assert score_ids(checkpoint.model, [held_out], corpus.vocab.start_id).nats_per_char > nats
 
 
@@ -354,7 +354,7 @@ def test_without_held_out_text_there_is_no_validation(corpus: Corpus) -> None:
     reports = list(train(checkpoint, corpus.ids))
     assert len(losses(reports)) == len(reports) == 16
     assert (checkpoint.history, checkpoint.best) == ([], None)
-    assert checkpoint.best_model is checkpoint.model
+    assert checkpoint.trained.model is checkpoint.model
     assert checkpoint.loss_sum == sum(losses(reports))
 
 

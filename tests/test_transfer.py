@@ -32,7 +32,7 @@ def source_of(corpus: Corpus, **model: Any) -> Checkpoint:
 
 def begun(source: Checkpoint, text: str, min_count: int = 1) -> tuple[Checkpoint, Corpus]:
     corpus = corpus_of(text, min_count, source.vocab)
-    return run_from(source, "old.npz", corpus, RUN, Budget("steps", 9)), corpus
+    return run_from(source.trained, "old.npz", corpus, RUN, Budget("steps", 9)), corpus
 
 
 def rows_by_character(checkpoint: Checkpoint, model: CharRNN, name: str) -> dict[str, list[float]]:
@@ -47,7 +47,7 @@ def test_with_the_same_symbols_it_scores_a_text_as_the_best_weights_did(cell: st
     checkpoint, corpus = begun(source, random_text(300, OLD[:3], seed=1))
     assert checkpoint.vocab == source.vocab
     before, after = (
-        score_ids(model, [corpus.ids], source.vocab.start_id) for model in (source.best_model, checkpoint.model)
+        score_ids(model, [corpus.ids], source.vocab.start_id) for model in (source.trained.model, checkpoint.model)
     )
     assert before == after
 
@@ -58,7 +58,7 @@ def test_all_but_the_network_begins_anew() -> None:
     assert (checkpoint.train.steps, checkpoint.train.seed, checkpoint.origin.chars) == (9, 3, 300)
     fresh = new_run(source.model.config, checkpoint.train, corpus)
     fresh.init_from = "old.npz"
-    fresh.model.vector[:] = source.best_model.vector
+    fresh.model.vector[:] = source.trained.model.vector
     np.testing.assert_equal(plain(checkpoint), plain(fresh))
 
 
@@ -81,7 +81,7 @@ def test_rows_move_with_their_characters_and_new_ones_are_fresh(
     checkpoint, corpus = begun(source, random_text(300, new[:7], seed=1) + new[7:], new_count)
     vector = initial_parameters(checkpoint.model.config, np.random.default_rng([3, 0, 0]))
     fresh = rows_by_character(checkpoint, CharRNN(checkpoint.model.config, vector), name)
-    known = rows_by_character(source, source.best_model, name)
+    known = rows_by_character(source, source.trained.model, name)
     assert {*known} | {*corpus.vocab.characters} == {*fresh}
     assert rows_by_character(checkpoint, checkpoint.model, name) == fresh | known
     assert to_bytes(source) == before
@@ -93,7 +93,7 @@ def test_new_symbols_leave_the_others_logits_as_they_were(cell: str) -> None:
     checkpoint, corpus = begun(source, random_text(300, OLD + "ace"))
     text = "\nbfd\ndb"
     logits = []
-    for model, vocab in ((source.best_model, source.vocab), (checkpoint.model, corpus.vocab)):
+    for model, vocab in ((source.trained.model, source.vocab), (checkpoint.model, corpus.vocab)):
         x = vocab.encode(text)[:, None]
         told, _ = model.forward(x, model.zero_state(1), model.cache(len(x), 1))
         logits.append(told[:, vocab.encode(OLD), 0])
@@ -119,7 +119,8 @@ def source() -> Checkpoint:
 
 def test_settings_of_the_run_are_free_and_those_of_the_network_may_be_said_again(source: Checkpoint) -> None:
     run = {"lr": 0.5, "seq_len": 9, "min_count": 3}
-    assert without_network({"hidden_size": 4, "cell": "rnn", "zoneout": 0.25, "normalize": "none"} | run, source) == run
+    said = {"hidden_size": 4, "cell": "rnn", "zoneout": 0.25, "normalize": "none"}
+    assert without_network(said | run, source.trained) == run
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_another_network_is_refused_and_the_difference_named(
     given: dict[str, Any], words: str, source: Checkpoint
 ) -> None:
     with pytest.raises(ResumeError, match=f"--init-from cannot change the network: {words}: leave that out"):
-        without_network(given, source)
+        without_network(given, source.trained)
 
 
 def test_lines_end_at_the_newline_wherever_its_id_has_moved_to() -> None:
@@ -149,6 +150,6 @@ def test_lines_end_at_the_newline_wherever_its_id_has_moved_to() -> None:
 def test_a_network_of_lines_stays_one() -> None:
     corpus = corpus_of(random_text(200, OLD))
     source = source_of(corpus, line_end=corpus.vocab.newline_id)
-    assert without_network({"lines": True, "lr": 0.1}, source) == {"lr": 0.1}
+    assert without_network({"lines": True, "lr": 0.1}, source.trained) == {"lr": 0.1}
     with pytest.raises(ResumeError, match="--lines was False, not True"):
-        without_network({"lines": True}, source_of(corpus))
+        without_network({"lines": True}, source_of(corpus).trained)

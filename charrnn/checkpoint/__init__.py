@@ -1,6 +1,6 @@
 """Checkpoints: what a run is between two steps, the bytes of a model file, and files on disk."""
 
-from charrnn.checkpoint.checkpoint import Best, Checkpoint, Origin, environment, moved
+from charrnn.checkpoint.checkpoint import Best, Checkpoint, Origin, Trained, environment, moved
 from charrnn.checkpoint.store import CheckpointStore, save_text
 
-__all__ = ["Best", "Checkpoint", "CheckpointStore", "Origin", "environment", "moved", "save_text"]
+__all__ = ["Best", "Checkpoint", "CheckpointStore", "Origin", "Trained", "environment", "moved", "save_text"]

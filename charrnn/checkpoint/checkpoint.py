@@ -32,6 +32,16 @@ class Best:
     vector: Array  # (P,)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a run has learnt, and from what: all that writing and scoring need, a quarter of a file after Adam."""
+
+    model: CharRNN  # with the best weights
+    train: TrainConfig
+    vocab: Vocab
+    origin: Origin
+
+
 @dataclass
 class Checkpoint:
     """A training run between two steps: what an exact resume needs, and nothing that can be derived."""
@@ -50,9 +60,10 @@ class Checkpoint:
     init_from: str | None = None  # the model whose weights it started from, as it was named
 
     @property
-    def best_model(self) -> CharRNN:
-        """The network with the best weights: what samples and scores come from."""
-        return CharRNN(self.model.config, self.best.vector) if self.best else self.model
+    def trained(self) -> Trained:
+        """What samples and scores come from."""
+        best = CharRNN(self.model.config, self.best.vector) if self.best else self.model
+        return Trained(best, self.train, self.vocab, self.origin)
 
 
 def environment() -> dict[str, str]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.cells import CELLS
-from charrnn.checkpoint.checkpoint import Best, Checkpoint, Origin
+from charrnn.checkpoint.checkpoint import Best, Checkpoint, Origin, Trained
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CharRNNError
 from charrnn.model import CharRNN, parameter_shapes, size_of
@@ -31,6 +31,7 @@ from charrnn.vocab import CODE_POINTS, Vocab
 
 FORMAT, VERSION = "charrnn", 1
 MAX_MEMBERS, MAX_HEADER, MAX_MANIFEST = 64, 10_000, 1 << 20
+BLOCK = 1 << 16  # bytes that are read at a time of what is passed over
 READ_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, EOFError, ValueError, TypeError, KeyError,
     AttributeError, NotImplementedError, RuntimeError, MemoryError, OverflowError, SyntaxError, Warning, CharRNNError,
@@ -78,7 +79,7 @@ def layout(model: ModelConfig, train: TrainConfig, symbols: int) -> Layout:
 def to_arrays(checkpoint: Checkpoint) -> Arrays:
     """Return the arrays of a file by name."""
     return {
-        **checkpoint.best_model.params,
+        **checkpoint.trained.model.params,
         "last": checkpoint.model.vector,
         **{f"slots.{name}": slot for name, slot in checkpoint.slots.items()},
         "state": np.array(checkpoint.state),
@@ -108,28 +109,20 @@ def to_manifest(checkpoint: Checkpoint, arrays: Arrays) -> dict[str, Any]:
 
 def from_manifest(manifest: dict[str, Any], arrays: Arrays) -> Checkpoint:
     """Rebuild the checkpoint of a manifest that fits MANIFEST; raises one of READ_ERRORS where the parts disagree."""
-    config, vocab = ModelConfig(**manifest["model"]), Vocab(arrays["vocabulary"], **manifest["vocab"])
-    step, best, history, origin = manifest["step"], manifest["best"], arrays["history"], manifest["origin"]
-    symbols = vocab.symbols.astype(np.int64)
-    check(len(vocab) == config.vocab_size and bool(np.all(np.diff(symbols) > 0)), "the vocabulary is not in order")
-    check(
-        not np.any((symbols >= CODE_POINTS) | ((symbols >= 0xD800) & (symbols < 0xE000))), "the vocabulary is not text"
-    )
-    check(config.line_end in (None, vocab.newline_id), "its lines end elsewhere than at a newline")
-    floats = [array for array in arrays.values() if array.dtype.kind == "f"]
-    check(all(np.isfinite(array).all() for array in floats), "its numbers are not all finite")
+    trained = to_trained(manifest, arrays)
+    step, best, history = manifest["step"], manifest["best"], arrays["history"]
     steps = np.array([0, *history[:, 0], step])
     check(bool(np.all(steps == np.floor(steps)) and np.all(np.diff(steps) >= 0)), "its steps are not in order")
     check(step < 2**53, "its step is beyond counting")
     check(best is None or best["step"] <= step, "its best step is still to come")
-    weights = np.concatenate([arrays[name].ravel() for name in parameter_shapes(config)])
+    weights = trained.model.vector
     check(best is not None or np.array_equal(weights, arrays["last"]), "its weights are neither the best nor the last")
     return Checkpoint(
-        CharRNN(config, arrays["last"]),
-        TrainConfig(**manifest["train"]),
-        vocab,
-        Origin(tuple(origin["sources"]), origin["sha256"], origin["chars"]),
-        {name.removeprefix("slots."): array for name, array in arrays.items() if name.startswith("slots.")},
+        CharRNN(trained.model.config, arrays["last"].copy()),
+        trained.train,
+        trained.vocab,
+        trained.origin,
+        {name.removeprefix("slots."): array.copy() for name, array in arrays.items() if name.startswith("slots.")},
         [tuple(np.array(part) for part in parts) for parts in arrays["state"]],
         step,
         manifest["loss_sum"],
@@ -137,6 +130,26 @@ def from_manifest(manifest: dict[str, Any], arrays: Arrays) -> Checkpoint:
         [(int(at), float(train_loss), float(loss)) for at, train_loss, loss in history],
         manifest["environment"],
         manifest["init_from"],
+    )
+
+
+def to_trained(manifest: dict[str, Any], arrays: Arrays) -> Trained:
+    """Rebuild what a run has learnt; raises one of READ_ERRORS where the parts disagree."""
+    config, vocab = ModelConfig(**manifest["model"]), Vocab(arrays["vocabulary"], **manifest["vocab"])
+    symbols, origin = vocab.symbols.astype(np.int64), manifest["origin"]
+    check(len(vocab) == config.vocab_size and bool(np.all(np.diff(symbols) > 0)), "the vocabulary is not in order")
+    check(
+        not np.any((symbols >= CODE_POINTS) | ((symbols >= 0xD800) & (symbols < 0xE000))), "the vocabulary is not text"
+    )
+    check(config.line_end in (None, vocab.newline_id), "its lines end elsewhere than at a newline")
+    floats = [array for array in arrays.values() if array.dtype.kind == "f"]
+    check(all(np.isfinite(array).all() for array in floats), "its numbers are not all finite")
+    weights = np.concatenate([arrays[name].ravel() for name in parameter_shapes(config)])
+    return Trained(
+        CharRNN(config, weights),
+        TrainConfig(**manifest["train"]),
+        vocab,
+        Origin(tuple(origin["sources"]), origin["sha256"], origin["chars"]),
     )
 
 
@@ -184,22 +197,45 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
 def from_file(file: IO[bytes]) -> Checkpoint:
     """Read a checkpoint; raises one of READ_ERRORS, of which some have no words, if the file is not one."""
     with zipfile.ZipFile(file) as archive:
-        sizes = member_sizes(archive, file.seek(0, os.SEEK_END))
-        check(0 < sizes.get("manifest", 0) <= MAX_MANIFEST, "not a model of charrnn")
-        manifest = json.loads(read_array(archive, "manifest", "|u1", (None,)).tobytes(), parse_constant=no_constant)
-        check(isinstance(manifest, dict) and manifest.get("format") == FORMAT, "not a model of charrnn")
-        version = manifest.get("version")
-        what_to_do = "install a newer charrnn" if type(version) is int and version > VERSION else "no version there is"
-        check(version == VERSION, f"format version {version}, this program reads {VERSION}: {what_to_do}")
-        check(fits(manifest, MANIFEST), "its manifest is not as version 1 has it")
-        config, train = ModelConfig(**manifest["model"]), TrainConfig(**manifest["train"])
-        expected = layout(config, train, config.vocab_size - manifest["vocab"]["unknown"])
-        digests = manifest["sha256"]
-        check(sizes.keys() == {"manifest", *expected} == {"manifest", *digests}, "members are missing, or foreign")
-        arrays = {name: read_array(archive, name, dtype, shape) for name, (dtype, shape) in expected.items()}
-        for name, array in arrays.items():
-            check(hashlib.sha256(array.data).hexdigest() == digests[name], f"{name} is damaged")
+        manifest, expected = read_manifest(archive, file.seek(0, os.SEEK_END))
+        arrays = read_arrays(archive, expected, manifest["sha256"])
     return from_manifest(manifest, arrays)
+
+
+def trained_from_file(file: IO[bytes]) -> Trained:
+    """Read what a run has learnt, and of the other members only whether they are whole; raises like from_file."""
+    with zipfile.ZipFile(file) as archive:
+        manifest, expected = read_manifest(archive, file.seek(0, os.SEEK_END))
+        needed = {*parameter_shapes(ModelConfig(**manifest["model"])), "vocabulary"}
+        arrays = read_arrays(archive, {name: expected[name] for name in needed}, manifest["sha256"])
+        for name in expected.keys() - needed:
+            pass_over(archive, name, *expected[name])
+    return to_trained(manifest, arrays)
+
+
+def read_manifest(archive: zipfile.ZipFile, file_size: int) -> tuple[dict[str, Any], Layout]:
+    """Read the manifest of a file of so many bytes; return it, and the other members as they must be."""
+    sizes = member_sizes(archive, file_size)
+    check(0 < sizes.get("manifest", 0) <= MAX_MANIFEST, "not a model of charrnn")
+    manifest = json.loads(read_array(archive, "manifest", "|u1", (None,)).tobytes(), parse_constant=no_constant)
+    check(isinstance(manifest, dict) and manifest.get("format") == FORMAT, "not a model of charrnn")
+    version = manifest.get("version")
+    what_to_do = "install a newer charrnn" if type(version) is int and version > VERSION else "no version there is"
+    check(version == VERSION, f"format version {version}, this program reads {VERSION}: {what_to_do}")
+    check(fits(manifest, MANIFEST), "its manifest is not as version 1 has it")
+    config, train = ModelConfig(**manifest["model"]), TrainConfig(**manifest["train"])
+    expected = layout(config, train, config.vocab_size - manifest["vocab"]["unknown"])
+    named = {"manifest", *manifest["sha256"]}
+    check(sizes.keys() == {"manifest", *expected} == named, "members are missing, or foreign")
+    return manifest, expected
+
+
+def read_arrays(archive: zipfile.ZipFile, members: Layout, digests: dict[str, str]) -> Arrays:
+    """Read members, and compare the SHA-256 of each."""
+    arrays = {name: read_array(archive, name, dtype, shape) for name, (dtype, shape) in members.items()}
+    for name, array in arrays.items():
+        check(hashlib.sha256(array.data).hexdigest() == digests[name], f"{name} is damaged")
+    return arrays
 
 
 def member_sizes(archive: zipfile.ZipFile, file_size: int) -> dict[str, int]:
@@ -214,17 +250,36 @@ def member_sizes(archive: zipfile.ZipFile, file_size: int) -> dict[str, int]:
 
 
 def read_array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
-    """Read one member to its end, since only there its checksum is compared."""
+    """Read one member, not to be written to, to its end, since only there its checksum is compared."""
     with archive.open(f"{name}.npy") as member:
-        check(np.lib.format.read_magic(member) == (1, 0), f"{name} is not an array of version 1.0")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # numpy warns of headers that it never wrote itself
-            found, fortran, kind = np.lib.format.read_array_header_1_0(member, max_header_size=MAX_HEADER)
-        same_shape = len(found) == len(shape) and all(n in (None, m) for n, m in zip(shape, found, strict=True))
-        check(same_shape and kind.str == dtype and not fortran, f"{name} has another shape or type")
+        found = read_header(member, name, dtype, shape)
         data = member.read()
-    check(len(data) == math.prod(found) * kind.itemsize, f"{name} has another size than it says")
-    return np.frombuffer(data, kind).reshape(found).copy()
+    check(len(data) == size_in_bytes(dtype, found), f"{name} has another size than it says")
+    return np.frombuffer(data, dtype).reshape(found)
+
+
+def pass_over(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int | None, ...]) -> None:
+    """Read one member to its end, compare its checksum, and keep nothing of it."""
+    with archive.open(f"{name}.npy") as member:
+        found = read_header(member, name, dtype, shape)
+        size = sum(map(len, iter(lambda: member.read(BLOCK), b"")))
+    check(size == size_in_bytes(dtype, found), f"{name} has another size than it says")
+
+
+def read_header(member: IO[bytes], name: str, dtype: str, shape: tuple[int | None, ...]) -> tuple[int, ...]:
+    """Read the header of a member, whose dtype and shape are known but for lengths of None; return the shape."""
+    check(np.lib.format.read_magic(member) == (1, 0), f"{name} is not an array of version 1.0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # numpy warns of headers that it never wrote itself
+        found, fortran, kind = np.lib.format.read_array_header_1_0(member, max_header_size=MAX_HEADER)
+    same_shape = len(found) == len(shape) and all(n in (None, m) for n, m in zip(shape, found, strict=True))
+    check(same_shape and kind.str == dtype and not fortran, f"{name} has another shape or type")
+    return found
+
+
+def size_in_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    """Return how many bytes the numbers of an array take."""
+    return math.prod(shape) * np.dtype(dtype).itemsize
 
 
 def no_constant(name: str) -> None:

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from charrnn.checkpoint.checkpoint import Checkpoint
-from charrnn.checkpoint.format import READ_ERRORS, from_file, to_bytes
+from charrnn.checkpoint.checkpoint import Checkpoint, Trained
+from charrnn.checkpoint.format import READ_ERRORS, from_file, to_bytes, trained_from_file
 from charrnn.errors import CharRNNError, CheckpointError, LockedError
 
 try:
@@ -31,8 +31,20 @@ class CheckpointStore:
 
     def load(self) -> Checkpoint:
         """Read the file; raises CheckpointError, and nothing else, if it is missing, damaged or foreign."""
+        with self.opened() as file:
+            return from_file(file)
+
+    def load_trained(self) -> Trained:
+        """Read what writing and scoring need, and hold no more of the file; raises CheckpointError like load."""
+        with self.opened() as file:
+            return trained_from_file(file)
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """Open the file to be read, and make whatever is wrong with it a CheckpointError."""
         try:
-            return read(self.path)
+            with self.path.open("rb") as file:
+                yield file
         except OSError as error:
             raise CheckpointError(f"{self.name}: {error.strerror or error}") from error
         except READ_ERRORS as error:

@@ -32,7 +32,7 @@ def started_from(
     from charrnn.transfer import run_from, without_network
 
     store = CheckpointStore(named_model(model, "--init-from"))
-    source = store.load()
+    source = store.load_trained()
     given, vocab = without_network(given, source), source.vocab
     reading = {name: given[name] for name in ("encoding", "min_count") if name in given}
     text = load_corpus(sources or (BUNDLED,), normalize=vocab.normalize, known=vocab, **reading)

@@ -161,7 +161,7 @@ def draw(
     """Draw the picture that an option names."""
     from charrnn.cli.picture_files import PictureFiles
 
-    in_use = [str(path) for scorer in scorers for path in (scorer.path, *scorer.checkpoint.origin.sources)]
+    in_use = [str(path) for scorer in scorers for path in (scorer.path, *scorer.trained.origin.sources)]
     files = PictureFiles.named(html, svg, [*texts, *in_use], quiet)
     if picture == "--memory":
         from charrnn.cli.eval_memory import tell_memory

@@ -13,8 +13,8 @@ ESCAPES = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\
 
 def score_characters(names: Sequence[str], scorer: Scorer, output: Output, json: bool, quiet: bool) -> None:
     """Write a row a character of each text, read as one stream."""
-    vocab, model = scorer.vocab, scorer.checkpoint.best_model
-    for name, blocks in texts_to_score(names, scorer.checkpoint, quiet):
+    vocab, model = scorer.vocab, scorer.trained.model
+    for name, blocks in texts_to_score(names, scorer.trained, quiet):
         to_score, to_write = tee(in_form(blocks, vocab))
         text = Encoded(to_score, vocab)
         found = expectations(model, text, vocab.start_id)
@@ -25,8 +25,8 @@ def score_characters(names: Sequence[str], scorer: Scorer, output: Output, json:
 
 def tell_next(names: Sequence[str], scorer: Scorer, output: Output, json: bool, count: int, quiet: bool) -> None:
     """Write a row for each of the characters that are likeliest after each text."""
-    vocab, model = scorer.vocab, scorer.checkpoint.best_model
-    for name, blocks in texts_to_score(names, scorer.checkpoint, quiet):
+    vocab, model = scorer.vocab, scorer.trained.model
+    for name, blocks in texts_to_score(names, scorer.trained, quiet):
         text = Encoded(blocks, vocab)
         found = likeliest(model, text, vocab.start_id, count)
         tell_unknown(name, [text.unknown], [scorer], quiet)

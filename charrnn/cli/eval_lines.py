@@ -25,8 +25,8 @@ def score_lines(
     names: Sequence[str], scorers: Sequence[Scorer], output: Output, json: bool, bar: Bar | None, quiet: bool
 ) -> None:
     """Write a row a line, or with a bar the lines themselves that pass it."""
-    readers = [LineScorer(scorer.checkpoint.best_model, scorer.vocab) for scorer in scorers]
-    for name, blocks in texts_to_score(names, scorers[0].checkpoint, quiet):
+    readers = [LineScorer(scorer.trained.model, scorer.vocab) for scorer in scorers]
+    for name, blocks in texts_to_score(names, scorers[0].trained, quiet):
         unknown = [0 for _ in scorers]
         for batch in batches(blocks):
             columns = [reader.scores(batch) for reader in readers]

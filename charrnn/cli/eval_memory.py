@@ -34,7 +34,7 @@ def tell_memory(
     if len(names) > 1:
         raise UsageError(f"--memory: is measured on one text, not on {len(names)}: join them with cat, and name -")
     scorers = list({scorer.name: scorer for scorer in scorers}.values())  # one that is named twice is the same
-    ((name, blocks),) = texts_to_score(names, scorers[0].checkpoint, quiet)
+    ((name, blocks),) = texts_to_score(names, scorers[0].trained, quiet)
     text = beginning(blocks)
     chars = sum(map(len, text))
     tell([f"{name}: only its first {MOST:,} characters are read"] * (chars == MOST), quiet)
@@ -43,7 +43,7 @@ def tell_memory(
     unknown = [own.unknown for own in encoded]
     tell_unknown(name, unknown, scorers, quiet)
     found = {
-        scorer.name: measure(scorer.checkpoint.best_model, own[own != UNKNOWN])
+        scorer.name: measure(scorer.trained.model, own[own != UNKNOWN])
         for scorer, own in zip(scorers, ids, strict=True)
     }
     if json:

@@ -17,10 +17,10 @@ SHOWN = 60  # characters of a copied run in a row
 
 def tell_novelty(names: Sequence[str], scorer: Scorer, output: Output, json: bool, quiet: bool) -> None:
     """Write a row a text; each is held in memory. What the unknown symbol stands for is not known to be a copy."""
-    training, held_out = own_text(scorer.checkpoint, not names, "--novelty")
+    training, held_out = own_text(scorer.trained, not names, "--novelty")
     vocab = scorer.vocab
-    own: Iterable[Text] = [held_out_text(scorer.checkpoint, held_out)]
-    for name, blocks in texts_to_score(names, scorer.checkpoint, quiet) if names else own:
+    own: Iterable[Text] = [held_out_text(scorer.trained, held_out)]
+    for name, blocks in texts_to_score(names, scorer.trained, quiet) if names else own:
         text = np.concatenate([np.empty(0, np.int32), *Encoded(blocks, vocab)])
         if not len(text):
             raise TextError(f"{name}: the text is empty: there is nothing to compare")

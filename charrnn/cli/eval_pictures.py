@@ -32,7 +32,7 @@ class Easel:
 
     def texts(self, names: Sequence[str]) -> Iterator[tuple[str, Iterator[str]]]:
         """Yield each text's name and its pieces, in the model's form."""
-        for name, blocks in texts_to_score(names, self.scorer.checkpoint, self.quiet):
+        for name, blocks in texts_to_score(names, self.scorer.trained, self.quiet):
             yield name, self.pieces(name, in_form(blocks, self.scorer.vocab))
 
     def pieces(self, name: str, blocks: Iterable[str]) -> Iterator[str]:
@@ -85,7 +85,7 @@ def surprisals(name: str, text: Iterable[str], easel: Easel) -> Iterator[Piece]:
     """Read a text as one stream; yield its pieces with the bits of each character, NaN for unknown ones."""
     scorer = easel.scorer
     to_score, to_draw = tee(text)
-    found = expectations(scorer.checkpoint.best_model, map(scorer.vocab.encode, to_score), scorer.vocab.start_id)
+    found = expectations(scorer.trained.model, map(scorer.vocab.encode, to_score), scorer.vocab.start_id)
     for piece in to_draw:
         values = np.full(len(piece), math.nan)
         for n, (character, expected) in enumerate(zip(piece, islice(found, len(piece)), strict=True)):
@@ -101,7 +101,7 @@ def surprisals(name: str, text: Iterable[str], easel: Easel) -> Iterator[Piece]:
 
 def draw_neuron(names: Sequence[str], neuron: str, easel: Easel) -> None:
     """Draw each text in the colours of what a unit holds; it is held in memory, for the colours to fit the values."""
-    unit = unit_named(neuron, easel.scorer.checkpoint.best_model.config)
+    unit = unit_named(neuron, easel.scorer.trained.model.config)
     texts = ((name, activations(name, text, unit, easel)) for name, text in easel.texts(names))
     shadings = (of_unit(f"{name}: unit {unit}", list(found)) for name, found in texts)
     easel.draw(shadings, f"{easel.scorer.path.stem}: unit {unit}")
@@ -110,7 +110,7 @@ def draw_neuron(names: Sequence[str], neuron: str, easel: Easel) -> None:
 def activations(name: str, text: Iterable[str], unit: Unit, easel: Easel) -> Iterator[Piece]:
     """Read a text as one stream; yield its pieces with what a unit holds after each character."""
     scorer = easel.scorer
-    for piece, values in followed(scorer.checkpoint.best_model, text, scorer.vocab, unit):
+    for piece, values in followed(scorer.trained.model, text, scorer.vocab, unit):
         if easel.json:
             for character, value in zip(piece, values.tolist(), strict=True):
                 known = {"char": character, "activation": None if math.isnan(value) else value}
@@ -133,7 +133,7 @@ def draw_neurons(names: Sequence[str], easel: Easel) -> None:
 def units(name: str, text: Iterable[str], easel: Easel) -> Iterator[Shading]:
     """Write the rows of a text: correlation, unit, property, name; yield the pictures of the best units."""
     scorer = easel.scorer
-    model, vocab = scorer.checkpoint.best_model, scorer.vocab
+    model, vocab = scorer.trained.model, scorer.vocab
     findings = find(model, text, vocab)
     easel.part()
     for unit, what, r, *_ in findings:

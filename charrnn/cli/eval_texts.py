@@ -74,7 +74,7 @@ def score_texts(
 ) -> None:
     """Write a row a text, and a total of several."""
     table = Table(scorers, output, json)
-    for name, blocks in texts_to_score(names, scorers[0].checkpoint, quiet):
+    for name, blocks in texts_to_score(names, scorers[0].trained, quiet):
         copies = tee(blocks, len(scorers))
         texts = [Encoded(copy, scorer.vocab) for copy, scorer in zip(copies, scorers, strict=True)]
         scores = abreast([scores_of(scorer, text, dynamic) for scorer, text in zip(scorers, texts, strict=True)])
@@ -88,7 +88,7 @@ def score_texts(
 def scores_of(scorer: Scorer, text: Encoded, dynamic: bool) -> Iterator[Score]:
     """Score a text by a model; yield the score so far."""
     by = score_dynamically if dynamic else score
-    return by(scorer.checkpoint.best_model, text, scorer.vocab.start_id)
+    return by(scorer.trained.model, text, scorer.vocab.start_id)
 
 
 def abreast(scorings: Sequence[Iterator[Score]]) -> list[Score]:
@@ -115,12 +115,12 @@ def score_against_baselines(
     names: Sequence[str], scorer: Scorer, output: Output, json: bool, dynamic: bool, quiet: bool
 ) -> None:
     """Write a row a text for the model and for each baseline, all on the characters that the model knows."""
-    training, held_out = own_text(scorer.checkpoint, not names, "--against-baselines")
+    training, held_out = own_text(scorer.trained, not names, "--against-baselines")
     from charrnn.baselines import baselines
 
     rivals = baselines(training, scorer.vocab)
-    texts: Iterable[Text] = [held_out_text(scorer.checkpoint, held_out)]
-    for name, blocks in texts_to_score(names, scorer.checkpoint, quiet) if names else texts:
+    texts: Iterable[Text] = [held_out_text(scorer.trained, held_out)]
+    for name, blocks in texts_to_score(names, scorer.trained, quiet) if names else texts:
         for by, result in scores_beside(scorer, Encoded(blocks, scorer.vocab), rivals, name, dynamic, quiet):
             if json:
                 output.record(record(name, by, result) | interval(result))
@@ -135,7 +135,7 @@ def scores_beside(
     blocks = list(text)
     text.blocks = []
     by = score_dynamically if dynamic else score
-    result = last(by(scorer.checkpoint.best_model, blocks, scorer.vocab.start_id))
+    result = last(by(scorer.trained.model, blocks, scorer.vocab.start_id))
     check_scored(name, result)
     tell_unknown(name, [text.unknown], [scorer], quiet)
     yield str(scorer.path), result

@@ -124,8 +124,8 @@ def sample(
 
     Wish(filters=filters, stops=stops)  # what cannot be is refused before a model is looked for
     path = existing_model(model, quiet)
-    checkpoint = CheckpointStore(path).load()
-    vocab = checkpoint.vocab
+    trained = CheckpointStore(path).load_trained()
+    vocab = trained.vocab
     allowed = alphabet(vocab, only, ban or "")
     filters |= {} if allowed is None else {"allowed": allowed}
     text = known(vocab, prompt_text(prompt, prompt_file, quiet), unknown, quiet)
@@ -135,13 +135,13 @@ def sample(
     if regex is not None or no_copy is not None:
         from charrnn.cli.sample_rules import rules_for
 
-        rules = rules_for(checkpoint, allowed, vocab.encode(text), room, regex, no_copy)
+        rules = rules_for(trained, allowed, vocab.encode(text), room, regex, no_copy)
     wish = Wish(room, filters, stops, rules, scored=json)
     if seed is None:
         seed = secrets.randbits(32)
         if not quiet:
             say(f"seed: {seed}")
-    pieces = samples(checkpoint.best_model, vocab, prompt_ids(vocab, text), seed, count, wish, cores())
+    pieces = samples(trained.model, vocab, prompt_ids(vocab, text), seed, count, wish, cores())
     echo = "" if no_echo else text
     if json:
         write_records(pieces, echo, {"seed": seed}, {"model": str(path)})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from charrnn.checkpoint import Checkpoint
+from charrnn.checkpoint import Trained
 from charrnn.cli.texts import own_text
 from charrnn.ops import Ids
 from charrnn.rules import Copies, CopyRule, Pattern
@@ -14,7 +14,7 @@ from charrnn.vocab import normalized
 
 
 def rules_for(
-    checkpoint: Checkpoint,
+    trained: Trained,
     alphabet: Mask | None,
     prompt: Ids,
     length: int | None,
@@ -25,13 +25,13 @@ def rules_for(
 
     Raises UsageError for a pattern that no sample can match, TextError if the training text cannot be read again.
     """
-    vocab = checkpoint.vocab
+    vocab = trained.vocab
     usable = np.ones(len(vocab), np.bool_) if alphabet is None else alphabet
     room = float("inf") if length is None else length
     patterns = [] if regex is None else [Pattern(normalized(regex, vocab.normalize), vocab.characters, usable)]
     for pattern in patterns:
         pattern.rule(room)
-    training = own_text(checkpoint, False, "--no-copy")[0] if no_copy else np.empty(0, np.uint8)
+    training = own_text(trained, False, "--no-copy")[0] if no_copy else np.empty(0, np.uint8)
     copies = [Copies(training, len(vocab), no_copy)] if no_copy else []
 
     def rules() -> Sequence[Rule]:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from charrnn.checkpoint import Checkpoint, CheckpointStore
+from charrnn.checkpoint import CheckpointStore, Trained
 from charrnn.corpus import load_corpus, read_text
 from charrnn.corpus.reading import in_normal_form
 from charrnn.errors import TextError
@@ -27,17 +27,17 @@ class Scorer:
 
     name: str
     path: Path
-    checkpoint: Checkpoint
+    trained: Trained
 
     @classmethod
     def load(cls, name: str, path: Path) -> Self:
         """Read a model file."""
-        return cls(name, path, CheckpointStore(path).load())
+        return cls(name, path, CheckpointStore(path).load_trained())
 
     @property
     def vocab(self) -> Vocab:
         """The characters that it knows."""
-        return self.checkpoint.vocab
+        return self.trained.vocab
 
 
 class Encoded:
@@ -67,14 +67,14 @@ def blocks_of(name: str, quiet: bool) -> Iterator[str]:
     tell(remarks, quiet)
 
 
-def held_out_text(checkpoint: Checkpoint, held_out: Ids) -> Text:
+def held_out_text(trained: Trained, held_out: Ids) -> Text:
     """Return the held-out part of a model's corpus; where its vocabulary says unknown there is U+FFFD."""
-    symbols = np.append(checkpoint.vocab.symbols, 0xFFFD)
+    symbols = np.append(trained.vocab.symbols, 0xFFFD)
     blocks = (text_of(symbols[held_out[i : i + PIECE]]) for i in range(0, len(held_out), PIECE))
-    return f"{' '.join(checkpoint.origin.sources)} (held out)", blocks
+    return f"{' '.join(trained.origin.sources)} (held out)", blocks
 
 
-def own_text(checkpoint: Checkpoint, for_scoring: bool, option: str | None = None) -> tuple[Ids, Ids]:
+def own_text(trained: Trained, for_scoring: bool, option: str | None = None) -> tuple[Ids, Ids]:
     """Read the model's own corpus again: what it was trained on, and the part that was held out.
 
     Raises TextError if that cannot be, or if there is no held-out part to score, naming what works without it: a text
@@ -82,25 +82,25 @@ def own_text(checkpoint: Checkpoint, for_scoring: bool, option: str | None = Non
     """
     ways = ["name a text to score"] * for_scoring + [f"leave out {option}"] * bool(option)
     advice = " and ".join(ways)
-    origin, config = checkpoint.origin, checkpoint.train
+    origin, config = trained.origin, trained.train
     if "-" in origin.sources:
         raise TextError(f"the model was trained from stdin: {advice}")
     if for_scoring and not config.val_fraction:
         raise TextError("the model was trained on all of its text (--val-fraction 0): name a text to score")
-    vocab = checkpoint.vocab
+    vocab = trained.vocab
     corpus = load_corpus(origin.sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
     if corpus.sha256 != origin.sha256:
         raise TextError(f"{' '.join(origin.sources)}: not the text that the model was trained on: {advice}")
     from charrnn.train import parts
 
-    return parts(checkpoint, corpus.ids)
+    return parts(trained, corpus.ids)
 
 
-def texts_to_score(names: Sequence[str], checkpoint: Checkpoint, quiet: bool) -> Iterable[Text]:
+def texts_to_score(names: Sequence[str], trained: Trained, quiet: bool) -> Iterable[Text]:
     """Return the texts of these names, or else the part of the model's own corpus that was held out."""
     if names:
         return [(name, blocks_of(name, quiet)) for name in names]
-    return [held_out_text(checkpoint, own_text(checkpoint, for_scoring=True)[1])]
+    return [held_out_text(trained, own_text(trained, for_scoring=True)[1])]
 
 
 def record(text: str | None, model: str, score: Score, line: str | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import cast
 
-from charrnn.checkpoint import CheckpointStore
+from charrnn.checkpoint import CheckpointStore, Trained
 from charrnn.checkpoint.format import to_bytes
 from charrnn.corpus import Corpus
 from charrnn.errors import CheckpointError
@@ -26,14 +26,39 @@ class Held:
         return io.BytesIO(self.data)
 
 
-def loaded(data: bytes) -> bytes | None:
-    """Load a model as every command does; return the bytes that it would be saved as, None if it is refused."""
+def held(data: bytes) -> CheckpointStore:
+    """A store of a file that is held in memory."""
     store = CheckpointStore(Path("held.npz"))
     store.path = cast(Path, Held(data))
+    return store
+
+
+def loaded(data: bytes) -> bytes | None:
+    """Load a model as training does; return the bytes that it would be saved as, None if it is refused.
+
+    What is not refused must be the same to the commands that only write and score.
+    """
+    in_part = learnt(data)
     try:
-        return to_bytes(store.load())
+        whole = held(data).load()
     except CheckpointError:
         return None
+    assert in_part == content(whole.trained), "the model that writes is not the one that learns"
+    return to_bytes(whole)
+
+
+def learnt(data: bytes) -> tuple[object, ...] | None:
+    """Load a model as writing and scoring do; return all that is in it, None if it is refused."""
+    try:
+        return content(held(data).load_trained())
+    except CheckpointError:
+        return None
+
+
+def content(trained: Trained) -> tuple[object, ...]:
+    """All that is in a model, to be compared."""
+    config, weights = trained.model.config, trained.model.vector.tobytes()
+    return config, weights, trained.vocab, trained.train, trained.origin
 
 
 def smallest(corpus: Corpus | None = None) -> bytes:
@@ -50,6 +75,7 @@ class Damage(Experiment):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.good = smallest()
+        self.learnt = learnt(self.good)
         self.count = 9 * len(self.good)
         assert math.gcd(STRIDE, self.count) == 1
 
@@ -63,7 +89,8 @@ class Damage(Experiment):
             bad = bytearray(self.good[: number - bits])
         what = f"bit {number}" if number < bits else f"the first {number - bits} bytes"
         try:
-            found = loaded(bytes(bad))
+            found, in_part = loaded(bytes(bad)), learnt(bytes(bad))
         except Exception as error:
             return f"{what}: {error!r}"
-        return "" if found in (None, self.good) else f"{what}: accepted as another model"
+        right = found in (None, self.good) and in_part in (None, self.learnt)
+        return "" if right else f"{what}: accepted as another model"
