@@ -504,6 +504,17 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
     assert not CheckpointStore(endless).exists()
 
 
+@pytest.mark.parametrize("change", [1.0, -0.0])
+def test_without_a_validation_the_weights_are_the_last_to_the_bit(change: float, path: Path) -> None:
+    run = tiny_run(corpus_of("ab\n" * 20))
+    assert run.best is None
+    last = run.model.vector.copy()
+    assert last[-1] == 0  # a bias
+    last[-1] = change
+    path.write_bytes(with_array(to_bytes(run), "last", last))
+    assert "its weights are neither the best nor the last" in refusal(path)
+
+
 class Payload:
     """Unpickling it makes a folder."""
 
