@@ -309,9 +309,10 @@ class Progress:
         self.told = time.perf_counter()
         say(f"{text} chars_per_second={self.chars_per_second:.0f}")
 
-    def close(self) -> None:
-        """Leave the last state of the bar on the screen."""
+    def close(self, steps: int) -> None:
+        """Leave the bar on the screen as it is after the last of so many steps: a budget of time may have cut them."""
         if self.bar is not None:
+            self.bar.total = steps
             self.bar.close()
 
 

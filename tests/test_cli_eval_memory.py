@@ -35,6 +35,12 @@ def other(model: Path, trained_b: Path) -> Path:
     return Path("b.txt")
 
 
+def test_who_waits_at_a_terminal_is_told_for_what() -> None:
+    told = on_terminal(*ARGS, "a.txt", streams="stderr").err
+    assert told.splitlines() == ["measuring how far back a remembers: this may take half a minute"]
+    assert on_terminal(*ARGS, "a.txt", "-q", streams="stderr").err == ""
+
+
 def test_rows_and_json_tell_what_is_measured() -> None:
     checkpoint = CheckpointStore(Path("checkpoints/a.npz")).load()
     memory = measure(checkpoint.trained.model, checkpoint.vocab.encode(SHORT))

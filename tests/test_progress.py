@@ -73,6 +73,18 @@ def test_validations_and_previews_stand_above_the_bar_and_a_report_below_it(work
     assert "\x1b" not in on_terminal(*TRAIN, "--color", "never", streams="stderr").err
 
 
+def test_a_run_that_time_cuts_short_ends_with_a_full_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress(0, 9)
+    for step in (1, 2, 3):
+        progress.step(step, 9, 4.0, 10)
+    progress.close(3)  # the steps that the time was enough for
+    assert re.match(r"100% .* 3/3, 00:00 left", ESCAPE.sub("", screen.getvalue()).split("\r")[-1])
+
+
 def test_a_bar_leaves_stdout_alone_and_quiet_leaves_none(work: Path) -> None:
     assert on_terminal(*TRAIN, "-q", "--sample-every", 10).err == ""
     assert on_terminal(*TRAIN, "--json", streams="stderr").records[-1]["event"] == "done"

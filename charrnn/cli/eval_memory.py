@@ -42,10 +42,11 @@ def tell_memory(
     ids = [np.concatenate([np.empty(0, np.int32), *own]) for own in encoded]
     unknown = [own.unknown for own in encoded]
     tell_unknown(name, unknown, scorers, quiet)
-    found = {
-        scorer.name: measure(scorer.trained.model, own[own != UNKNOWN])
-        for scorer, own in zip(scorers, ids, strict=True)
-    }
+    found = dict[str, Memory]()
+    for scorer, own in zip(scorers, ids, strict=True):
+        waiting = is_terminal(sys.stderr) and not quiet
+        tell([f"measuring how far back {scorer.name} remembers: this may take half a minute"] * waiting, quiet=False)
+        found[scorer.name] = measure(scorer.trained.model, own[own != UNKNOWN])
     if json:
         for scorer, lacking, memory in zip(scorers, unknown, found.values(), strict=True):
             output.record(record(name, scorer, chars, lacking, memory))

@@ -142,7 +142,7 @@ class Watch:
     def close(self) -> None:
         """Leave the line of the bar."""
         if self.progress:
-            self.progress.close()
+            self.progress.close(self.checkpoint.train.steps)
 
     def done(self) -> None:
         """Tell how it ended."""
