@@ -3,10 +3,14 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
+
 from charrnn.checkpoint import CheckpointStore
+from charrnn.cli.info import alphabet
 from charrnn.forecast import memory
 from tests.conftest import Run
 from tests.helpers.command import NETWORK, TEXT, ok
+from tests.helpers.files import corpus_of
 
 PROMISED = {
     "path", "cell", "hidden_size", "num_layers", "parameters", "vocabulary_size", "step", "val_bits_per_char",
@@ -62,3 +66,10 @@ def test_the_card_is_for_people(trained: Run, model: Path) -> None:
 def test_the_card_says_utf8_whatever_the_locale_says(model: Path) -> None:
     plain = ok("info", "-q").out
     assert [ok("info", "-q", env=env).out for env in ({"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"})] == [plain, plain]
+
+
+@pytest.mark.parametrize(("first", "shown"), [("A", 59), ("一", 29)], ids=["narrow", "wide"])
+def test_a_large_alphabet_fits_in_a_line(first: str, shown: int) -> None:
+    symbols = "".join(c for c in map(chr, range(ord(first), ord(first) + 100)) if c.isprintable())
+    assert alphabet(corpus_of(symbols + "\n").vocab) == symbols[:shown] + "…"
+    assert alphabet(corpus_of(symbols[:5] + " \n").vocab) == symbols[:5]

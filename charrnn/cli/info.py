@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from charrnn.cli.ending import advice, losses, of_the_first
@@ -14,6 +15,7 @@ from charrnn.cli.options import (
     existing_model,
 )
 from charrnn.cli.streams import Output
+from charrnn.glyphs import width
 from charrnn.terminal import card, columns
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from charrnn.vocab import Vocab
 
 LABELS = 18  # columns before the values of the card
-SYMBOLS_SHOWN = 100
+CELLS = 60  # of a terminal for the symbols of a vocabulary: a line of 80 columns
 
 
 def info(
@@ -112,4 +114,5 @@ def training(checkpoint: "Checkpoint") -> str:
 def alphabet(vocab: "Vocab") -> str:
     """Return the first symbols of a vocabulary that can be seen."""
     shown = [c for c in vocab.characters if c.isprintable() and not c.isspace()]
-    return "".join(shown[:SYMBOLS_SHOWN]) + ("…" if len(shown) > SYMBOLS_SHOWN else "")
+    room = sum(cells < CELLS for cells in accumulate(map(width, shown)))
+    return "".join(shown[:room]) + ("…" if len(shown) > room else "")
