@@ -14,7 +14,7 @@ help:
 	@echo "make check  run ruff and mypy"
 	@echo "make docs   write the tables of options in docs/cli.md anew"
 	@echo "make bench  measure speed and memory beside PyTorch, half an hour"
-	@echo "make torture  try for an hour to make it lose something, and print the table that README quotes"
+	@echo "make torture  try for half an hour to make it lose something, and print the table that README quotes"
 
 demo: $(VENV)/.runs
 	$(VENV)/bin/charrnn train --model checkpoints/demo.npz --time 60s --force

@@ -6,8 +6,8 @@
     python -m tests.robustness --table               # only print what the log has
     python -m tests.robustness --anew                # forget the log first
 
-Nothing here measures time for its own sake, so other work may go on meanwhile. All of it takes about an hour of one
-core, and several rows of the long form are made side by side. Each is then made again with a protection taken out of
+Nothing here measures time for its own sake, so other work may go on meanwhile. All of it takes 45 minutes of one core,
+and several rows of the long form are made side by side. Each is then made again with a protection taken out of
 the program, until it finds what that loses: the table says after how many attempts it did.
 """
 
