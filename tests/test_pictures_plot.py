@@ -85,5 +85,8 @@ def test_the_picture_has_a_line_and_its_law_for_every_axis_and_says_which_is_whi
     assert words.count("sizes") == 2
     style = svg.findtext(f"{SVG}style")
     assert style
-    assert re.search(r"@media\(prefers-color-scheme:dark\)", style)
-    assert not re.search("white|black|#fff|#000", ElementTree.tostring(svg, "unicode"))
+    light, dark = style.split("@media(prefers-color-scheme:dark)")
+    assert (".page{fill:#fff}" in light, ".page{fill:#0d1117}" in dark) == (True, True)
+    _, ground, *drawings = svg
+    assert (ground.tag, ground.get("class")) == (f"{SVG}rect", "page")  # below all else
+    assert not [each for each in drawings if re.search("white|black|#fff|#000", ElementTree.tostring(each, "unicode"))]

@@ -12,9 +12,9 @@ Points = Sequence[tuple[float, float]]  # above 0 where the axis is logarithmic
 
 COLOURS = ("#3b82c4", "#d1495b", "#2e9e5b", "#b8860b", "#8e6bbf", "#0f8f8f")  # each seen on white and on black
 STYLE = (
-    ".plot text{font:12px sans-serif;fill:#57606a}.grid{stroke:#8b949e;stroke-opacity:.35}"
+    ".plot text{font:12px sans-serif;fill:#57606a}.page{fill:#fff}.grid{stroke:#8b949e;stroke-opacity:.35}"
     ".line{fill:none;stroke-width:2}.law{fill:none;stroke-dasharray:2 4}"
-    "@media(prefers-color-scheme:dark){.plot text{fill:#b1bac4}}"
+    "@media(prefers-color-scheme:dark){.plot text{fill:#b1bac4}.page{fill:#0d1117}}"
 )
 WIDTH, HEIGHT, LEFT, TOP, GAP = 330, 260, 60, 30, 80  # of a panel's inside, and what is around it
 MOST_TICKS = 16
@@ -111,7 +111,8 @@ def plot(
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
     width, height = LEFT + len(panels) * (WIDTH + GAP), TOP + HEIGHT + 64
     parts = [
-        f'<svg class="plot" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><style>{STYLE}</style>'
+        f'<svg class="plot" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><style>{STYLE}</style>',
+        '<rect class="page" width="100%" height="100%"/>',
     ]
     for i, (title, lines) in enumerate(panels.items()):
         left, kinds = LEFT + i * (WIDTH + GAP), axes[i] if axes else DECADES
