@@ -199,6 +199,15 @@ def test_the_specification_names_every_member_and_every_key(good: bytes) -> None
     assert [name for name in {*manifest, *inner, *named} if f"`{name}`" not in specification] == []
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_members_stand_in_the_order_of_the_specification(cell: str) -> None:
+    data = to_bytes(tiny_run(corpus_of("ab\n" * 20), {"num_layers": 2, **cell_settings(cell)}))
+    found = [re.sub(r"layers\.\d", "layers.l", name.removesuffix(".npy")) for name in members(data)]
+    rows = re.findall(r"^\| (`.+?`) \|", SPECIFICATION.read_text("utf-8").split("## Manifest")[0], re.MULTILINE)
+    order = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert [name for name in order if name in found] == list(dict.fromkeys(found))
+
+
 def test_the_example_in_the_specification_runs(
     trained: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

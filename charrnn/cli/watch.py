@@ -78,7 +78,8 @@ class Watch:
         self.note(f"text: {' '.join(text.sources)}, {len(text.ids):,} characters, {len(text.vocab):,} symbols")
         self.note(f"network: {network}, {parameters:,} parameters")
         self.note(
-            f"budget: {config.steps:,} steps of {a_step:,} characters, {times:.1f} times the text ({config.budget})"
+            f"budget: {config.steps:,} {'steps' if config.steps != 1 else 'step'} of {a_step:,} characters, "
+            f"{times:.1f} times the text ({config.budget})"
         )
         for name, (was, now) in moved(self.checkpoint).items():
             say(f"warning: {name} was {was} and is {now}: the run goes on, but its last bits may differ")
