@@ -13,7 +13,7 @@ help:
 	@echo "make test   run the tests"
 	@echo "make check  run ruff and mypy"
 	@echo "make docs   write the tables of options in docs/cli.md anew"
-	@echo "make bench  measure speed and memory beside PyTorch, half an hour"
+	@echo "make bench  measure speed and memory beside PyTorch, 7 minutes"
 	@echo "make torture  try for half an hour to make it lose something, and print the table that README quotes"
 
 demo: $(VENV)/.runs
