@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from charrnn import threads
 from charrnn.cells import CELLS
 from charrnn.checkpoint import Best, Checkpoint, CheckpointStore, Origin, environment
-from charrnn.checkpoint.format import MAX_MEMBERS, READ_ERRORS, from_file, layout, to_bytes
+from charrnn.checkpoint.archive import MAX_MEMBERS
+from charrnn.checkpoint.format import READ_ERRORS, from_file, layout, to_bytes
 from charrnn.config import MAX_LAYERS, TrainConfig
 from charrnn.errors import CheckpointError, LockedError
 from charrnn.model import CharRNN, parameter_shapes, size_of

@@ -1,4 +1,4 @@
-"""Checkpoints: what a run is between two steps, the bytes of a model file, and files on disk."""
+"""Checkpoints: what a run is between two steps, what a model file holds, its bytes, and files on disk."""
 
 from charrnn.checkpoint.checkpoint import Best, Checkpoint, Origin, Trained, environment, moved
 from charrnn.checkpoint.store import CheckpointStore, save_text

@@ -1,17 +1,15 @@
-"""The bytes of a model file: one .npz that holds a training run whole. docs/checkpoint-format.md specifies it.
+"""What a model file holds: a manifest and arrays for a training run whole. docs/checkpoint-format.md specifies it.
 
-Read so that a damaged or malicious file is refused, in memory bounded by its size, before anything in it is believed:
-the archive is looked at before a member is read, shapes follow from the configuration, every array has its SHA-256.
+Nothing in a file is believed before it is checked: the manifest against its schema, the members against what follows
+from the configuration, the parts against each other.
 """
 
 import hashlib
-import io
 import json
 import math
 import os
 import struct
 import tokenize
-import warnings
 import zipfile
 import zlib
 from dataclasses import asdict, fields
@@ -19,9 +17,9 @@ from types import UnionType
 from typing import IO, Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charrnn.cells import CELLS
+from charrnn.checkpoint.archive import Arrays, Layout, check, member_sizes, pack, pass_over, read_array, read_arrays
 from charrnn.checkpoint.checkpoint import Best, Checkpoint, Origin, Trained
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CharRNNError
@@ -30,15 +28,12 @@ from charrnn.optim import OPTIMIZERS
 from charrnn.vocab import CODE_POINTS, Vocab
 
 FORMAT, VERSION = "charrnn", 1
-MAX_MEMBERS, MAX_HEADER, MAX_MANIFEST = 64, 10_000, 1 << 20
-BLOCK = 1 << 16  # bytes that are read at a time of what is passed over
+MAX_MANIFEST = 1 << 20
 READ_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, EOFError, ValueError, TypeError, KeyError,
     AttributeError, NotImplementedError, RuntimeError, MemoryError, OverflowError, SyntaxError, Warning, CharRNNError,
 )  # fmt: skip  # all that zipfile, numpy and json are known to raise on damaged files
 
-Arrays = dict[str, NDArray[Any]]
-Layout = dict[str, tuple[str, tuple[int | None, ...]]]  # array -> dtype, shape; None is any length
 MANIFEST = {
     "format": str,
     "version": int,
@@ -173,12 +168,6 @@ def fits(value: object, schema: Any) -> bool:
     return type(value) is schema and in_range
 
 
-def check(holds: bool, problem: str) -> None:
-    """Raise ValueError with the problem unless the condition holds."""
-    if not holds:
-        raise ValueError(problem)
-
-
 # ---- arrays as the bytes of a file, and back ----
 
 
@@ -186,13 +175,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
     """Return the bytes of a model file: the same checkpoint gives the same bytes."""
     arrays = to_arrays(checkpoint)
     manifest = json.dumps(to_manifest(checkpoint, arrays), allow_nan=False, indent=1).encode()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in {"manifest": np.frombuffer(manifest, np.uint8), **arrays}.items():
-            large = array.nbytes + MAX_HEADER > zipfile.ZIP64_LIMIT  # zip wants to know that beforehand
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=large) as member:  # dated 1980: no time
-                np.lib.format.write_array(member, np.ascontiguousarray(array), (1, 0), allow_pickle=False)
-    return buffer.getvalue()
+    return pack({"manifest": np.frombuffer(manifest, np.uint8), **arrays})
 
 
 def from_file(file: IO[bytes]) -> Checkpoint:
@@ -229,58 +212,6 @@ def read_manifest(archive: zipfile.ZipFile, file_size: int) -> tuple[dict[str, A
     named = {"manifest", *manifest["sha256"]}
     check(sizes.keys() == {"manifest", *expected} == named, "members are missing, or foreign")
     return manifest, expected
-
-
-def read_arrays(archive: zipfile.ZipFile, members: Layout, digests: dict[str, str]) -> Arrays:
-    """Read members, and compare the SHA-256 of each."""
-    arrays = {name: read_array(archive, name, dtype, shape) for name, (dtype, shape) in members.items()}
-    for name, array in arrays.items():
-        check(hashlib.sha256(array.data).hexdigest() == digests[name], f"{name} is damaged")
-    return arrays
-
-
-def member_sizes(archive: zipfile.ZipFile, file_size: int) -> dict[str, int]:
-    """Look at the archive before any of it is loaded; return the size of each member by its array's name."""
-    members = archive.infolist()
-    names = [member.filename.removesuffix(".npy") for member in members]
-    check(len(members) <= MAX_MEMBERS and len(set(names)) == len(names), "it has too many members, or one twice")
-    stored = all(m.compress_type == zipfile.ZIP_STORED and m.compress_size == m.file_size for m in members)
-    check(stored and not any(member.flag_bits & 1 for member in members), "its members are compressed or encrypted")
-    check(sum(member.file_size for member in members) <= file_size, "its members are larger than the file")
-    return {name: member.file_size for name, member in zip(names, members, strict=True)}
-
-
-def read_array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
-    """Read one member, not to be written to, to its end, since only there its checksum is compared."""
-    with archive.open(f"{name}.npy") as member:
-        found = read_header(member, name, dtype, shape)
-        data = member.read()
-    check(len(data) == size_in_bytes(dtype, found), f"{name} has another size than it says")
-    return np.frombuffer(data, dtype).reshape(found)
-
-
-def pass_over(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int | None, ...]) -> None:
-    """Read one member to its end, compare its checksum, and keep nothing of it."""
-    with archive.open(f"{name}.npy") as member:
-        found = read_header(member, name, dtype, shape)
-        size = sum(map(len, iter(lambda: member.read(BLOCK), b"")))
-    check(size == size_in_bytes(dtype, found), f"{name} has another size than it says")
-
-
-def read_header(member: IO[bytes], name: str, dtype: str, shape: tuple[int | None, ...]) -> tuple[int, ...]:
-    """Read the header of a member, whose dtype and shape are known but for lengths of None; return the shape."""
-    check(np.lib.format.read_magic(member) == (1, 0), f"{name} is not an array of version 1.0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # numpy warns of headers that it never wrote itself
-        found, fortran, kind = np.lib.format.read_array_header_1_0(member, max_header_size=MAX_HEADER)
-    same_shape = len(found) == len(shape) and all(n in (None, m) for n, m in zip(shape, found, strict=True))
-    check(same_shape and kind.str == dtype and not fortran, f"{name} has another shape or type")
-    return found
-
-
-def size_in_bytes(dtype: str, shape: tuple[int, ...]) -> int:
-    """Return how many bytes the numbers of an array take."""
-    return math.prod(shape) * np.dtype(dtype).itemsize
 
 
 def no_constant(name: str) -> None:

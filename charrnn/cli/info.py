@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from charrnn.vocab import Vocab
 
 LABELS = 18  # columns before the values of the card
-CELLS = 60  # of a terminal for the symbols of a vocabulary: a line of 80 columns
+ALPHABET = 60  # cells of a terminal for the symbols of a vocabulary: a line of 80 columns
 
 
 def info(
@@ -114,5 +114,5 @@ def training(checkpoint: "Checkpoint") -> str:
 def alphabet(vocab: "Vocab") -> str:
     """Return the first symbols of a vocabulary that can be seen."""
     shown = [c for c in vocab.characters if c.isprintable() and not c.isspace()]
-    room = sum(cells < CELLS for cells in accumulate(map(width, shown)))
+    room = sum(cells < ALPHABET for cells in accumulate(map(width, shown)))
     return "".join(shown[:room]) + ("…" if len(shown) > room else "")
