@@ -33,7 +33,7 @@ smoke: $(PLAIN)/.runs
 	folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && plain="$$PWD/$(PLAIN)/bin/charrnn" && cd "$$folder" && \
 	  "$$plain" --help >help.txt && "$$plain" train --steps 2 --hidden-size 8 --quiet && "$$plain" sample -n 20 --seed 1 -q
 
-# All rows, or what checkpoints/torture/results.jsonl does not have of them yet: make torture TORTURE='--rows kills --anew'
+# All rows, or what checkpoints/torture/results.jsonl does not have of them yet: make torture TORTURE='--rows kills --restart'
 torture: $(VENV)/.develops
 	$(VENV)/bin/python -m tests.robustness $(TORTURE)
 

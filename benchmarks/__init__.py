@@ -1,5 +1,5 @@
-"""Programs that measure, each alone: `python -m benchmarks.NAME`. They prepare numpy as the command line does."""
+"""Benchmark programs, run as `python -m benchmarks.NAME`. They limit NumPy's threads as the command line does."""
 
-from charrnn import threads
+from charrnn.parallel.cores import limit_product_threads
 
-threads.cores_a_product(1)
+limit_product_threads(1)

@@ -1,7 +1,7 @@
-"""What else one could use, for speed.py to measure beside charrnn: PyTorch's own modules, and a plain loop.
+"""What speed.py compares charrnn with: PyTorch's own modules, and a plain loop in NumPy.
 
-The networks of PyTorch are torch.nn.Embedding, one of nn.RNN, nn.LSTM and nn.GRU, and nn.Linear, trained by its own
-fused Adam; weights are carried over from a model, so that both can be held together number by number.
+The networks of PyTorch are torch.nn.Embedding, one of nn.RNN, nn.LSTM and nn.GRU, and nn.Linear, trained with its fused
+Adam. Their weights are copied from a model, so that losses and gradients can be compared number by number.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from charrnn.export import torch_arrays
-from charrnn.model import CharRNN
-from charrnn.ops import Array, Ids
+from charrnn.checkpoint.export import torch_arrays
+from charrnn.core.model import CharRNN
+from charrnn.core.ops import Array, Ids
 
 Step = Callable[[], object]
 
 
 class TorchRNN:
-    """A network of PyTorch with the weights of a model of one network, by the names that export gives them."""
+    """A PyTorch network with the weights of a model of one network."""
 
     def __init__(self, model: CharRNN) -> None:
         config = model.config
@@ -32,18 +32,18 @@ class TorchRNN:
         self.modules.load_state_dict({name: torch.from_numpy(W) for name, W in arrays.items()})
 
     def loss(self, x: Any, y: Any, state: Any) -> tuple[Any, Any]:
-        """Read a window of ids x and y (T, B); return the mean loss in nats a character, and the state."""
+        """Read a window of ids x and y (T, B); return the mean loss in nats per character, and the state."""
         out, state = self.rnn(self.embed(x), state)
         logits = self.head(out)
         return torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten()), state
 
     def gradients(self) -> dict[str, Array]:
-        """Return the gradients by PyTorch's names."""
+        """Return the gradients under PyTorch's names."""
         return {name: parameter.grad.numpy() for name, parameter in self.modules.named_parameters()}
 
 
 def training(model: CharRNN, x: Ids, y: Ids) -> Step:
-    """Return a training step of PyTorch on the same window again and again, the state carried: what its users write."""
+    """Return a training step as PyTorch's users write it, always on the same window, with the state carried over."""
     network = TorchRNN(model)
     x, y = torch.from_numpy(x), torch.from_numpy(y)
     optimizer = torch.optim.Adam(network.modules.parameters(), lr=1e-3, fused=True)
@@ -62,7 +62,7 @@ def training(model: CharRNN, x: Ids, y: Ids) -> Step:
 
 
 def sampling(model: CharRNN, B: int, temperature: float) -> Iterator[NDArray[np.int64]]:
-    """Write B samples with PyTorch, a character of each at a time, (B,)."""
+    """Yield the next character of each of B samples, (B,), without end."""
     network = TorchRNN(model)
     drawn, state = torch.zeros((1, B), dtype=torch.int64), None
     with torch.inference_mode():
@@ -74,7 +74,7 @@ def sampling(model: CharRNN, B: int, temperature: float) -> Iterator[NDArray[np.
 
 
 def scoring(model: CharRNN, ids: Ids) -> Step:
-    """Return a pass of PyTorch over a text (N,) as one stream, 256 characters at a time."""
+    """Return a function that scores a text (N,) with PyTorch as one stream, 256 characters at a time."""
     network = TorchRNN(model)
     text = torch.from_numpy(ids.astype(np.int64))[:, None]
 
@@ -91,7 +91,7 @@ def scoring(model: CharRNN, ids: Ids) -> Step:
 
 
 def plain_loop(V: int, H: int, T: int) -> Step:
-    """Return a training step of the Elman RNN as textbooks write it: one stream, one step after the other, Adagrad."""
+    """Return a training step of the Elman RNN as in textbooks: one stream, step by step, with Adagrad."""
     rng = np.random.default_rng(0)
     shapes = {"W_xh": (H, V), "W_hh": (H, H), "W_hy": (V, H), "b_h": (H, 1), "b_y": (V, 1)}
     params = {name: rng.standard_normal(shape) * 0.01 for name, shape in shapes.items()}

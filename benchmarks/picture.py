@@ -1,4 +1,4 @@
-"""Draw what a command leaves on a terminal, as SVG.
+"""Draw what a command writes to a terminal, as SVG.
 
     python -m benchmarks.picture docs/training.svg charrnn train --steps 300 --sample-every 150 --force
 
@@ -32,7 +32,7 @@ FORMAT = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/sv
 
 
 def record(command: Sequence[str]) -> str:
-    """Run a command in a terminal; return all that it wrote there. Raises CalledProcessError if it fails."""
+    """Run a command in a terminal; return everything it wrote. Raises CalledProcessError if it fails."""
     screen, stream = pty.openpty()
     termios.tcsetwinsize(stream, (50, COLUMNS))
     plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
@@ -41,7 +41,7 @@ def record(command: Sequence[str]) -> str:
     ) as process:
         os.close(stream)
         chunks = []
-        with suppress(OSError):  # so a terminal ends whose other side is closed
+        with suppress(OSError):  # raised when the command has closed its side of the terminal
             while chunk := os.read(screen, 1 << 16):
                 chunks.append(chunk)
     os.close(screen)
@@ -50,14 +50,14 @@ def record(command: Sequence[str]) -> str:
     return b"".join(chunks).decode()
 
 
-def left_standing(written: str) -> str:
-    """Return what is seen in the end: of a line that was written over, as a bar is, what was written last."""
+def final_text(written: str) -> str:
+    """Return the text that remains on the screen: the last version of each line that was overwritten, like a bar."""
     lines = [line.rstrip("\r").split("\r") for line in written.rstrip("\r\n").split("\n")]
     return "\n".join(next((part for part in reversed(parts) if part.strip()), "") for parts in lines)
 
 
-def drawn(title: str, text: str) -> str:
-    """Return a picture of a terminal with a title and a text, whose escapes are colours."""
+def terminal_svg(title: str, text: str) -> str:
+    """Return an SVG of a terminal with a title and a text, in which escapes set colours."""
     console = Console(record=True, file=io.StringIO(), width=COLUMNS, force_terminal=True, color_system="truecolor")
     console.print(Text.from_ansi(text))
     svg = console.export_svg(title=title, code_format=FORMAT, unique_id="terminal")
@@ -66,14 +66,14 @@ def drawn(title: str, text: str) -> str:
 
 def main() -> None:
     """Run the command, draw it, and write the drawing."""
-    parser = argparse.ArgumentParser(description="Draw what a command leaves on a terminal.")
+    parser = argparse.ArgumentParser(description="Draw what a command writes to a terminal.")
     parser.add_argument("file", type=Path, help="the SVG to write")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="charrnn and its options")
     asked = parser.parse_args()
     name, *options = asked.command
-    text = left_standing(record([sys.executable, "-m", name, *options]))
+    text = final_text(record([sys.executable, "-m", name, *options]))
     line = " ".join(asked.command)
-    asked.file.write_text(drawn("charrnn", f"$ {line}\n{text}"), "utf-8")
+    asked.file.write_text(terminal_svg("charrnn", f"$ {line}\n{text}"), "utf-8")
 
 
 if __name__ == "__main__":

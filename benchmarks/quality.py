@@ -1,15 +1,17 @@
-"""Train for given budgets, score the held-out text, and print the table that README quotes.
+"""Train for given budgets, score the held-out text, and print the table of benchmarks/README.md.
 
     python -m benchmarks.quality tinyshakespeare.txt                  # measure every row
-    python -m benchmarks.quality tinyshakespeare.txt --rows 150s,rnn  # some of them; the others as last measured
-    python -m benchmarks.quality tinyshakespeare.txt --table          # none: print what was measured
+    python -m benchmarks.quality tinyshakespeare.txt --rows 150s,rnn  # some rows; the others as last measured
+    python -m benchmarks.quality tinyshakespeare.txt --table          # no row: print what was measured
 
-A row is a command as a user would type it, in a process of its own, timed from start to exit. Nothing is tuned here:
-the settings were chosen on a part of the training text (docs/decisions.md). Three protocols, nats a character:
+Each row is one command as a user would type it, run in its own process and timed from start to exit. Nothing is tuned
+here: the settings were chosen on a part of the training text (docs/decisions.md). Three protocols, in nats per
+character:
 
-- streamed: the held-out text in one pass, the state carried along;
-- learning: the same, each character learnt from once it is scored (dynamic evaluation, Krause et al. 2018);
-- blocks: nanoGPT's, random blocks of 256 characters, each without what stands before it.
+- streamed: the held-out text in one pass, with the state carried along;
+- learning: the same, but the model learns from each character after scoring it (dynamic evaluation, Krause et al.
+  2018);
+- blocks: random blocks of 256 characters, each without the text before it, as in nanoGPT.
 """
 
 import argparse
@@ -30,11 +32,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn import __version__
-from charrnn.checkpoint import CheckpointStore
-from charrnn.cli.texts import own_text
-from charrnn.evaluate import bits
-from charrnn.model import CharRNN
-from charrnn.ops import Ids, cross_entropy_forward
+from charrnn.api import load
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.cli.eval_inputs import load_model_corpus
+from charrnn.core.model import CharRNN
+from charrnn.core.ops import Ids, cross_entropy_forward
+from charrnn.core.score import bits
 
 ROWS = {  # name: (title, options of `charrnn train`)
     "150s": ("charrnn, the defaults, 150 seconds", "--time 150s"),
@@ -47,10 +50,10 @@ ROWS = {  # name: (title, options of `charrnn train`)
 }
 
 
-TINY_SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"  # the text they are about
+TINY_SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"  # SHA-256 of the text of OTHERS
 GPT, PAPER = "published: nanoGPT's README", "published: Feng et al. 2024, arXiv:2410.01201"
-OTHERS = (  # title, protocol, nats a character, cost, source
-    ("nanoGPT, its recipe for a CPU", "blocks", "1.886", "150 s, two cores", f"{GPT}, 1.88, run anew; blocks of 64"),
+OTHERS = (  # title, protocol, nats per character, cost, source
+    ("nanoGPT, its recipe for a CPU", "blocks", "1.886", "150 s, two cores", f"{GPT}, 1.88, run again; blocks of 64"),
     ("nanoGPT, its recipe for a GPU", "blocks", "1.4697", "3 min, an A100", GPT),
     ("minGRU", "blocks", "1.548", "a 16 GB GPU", PAPER),
     ("minLSTM", "blocks", "1.555", "a 16 GB GPU", PAPER),
@@ -60,20 +63,20 @@ OTHERS = (  # title, protocol, nats a character, cost, source
 )
 
 PROTOCOLS = {"streamed": "streamed", "learning": "streamed, learning as it reads", "blocks": "random blocks of 256"}
-HEADER = ("nats (bits) a character", *PROTOCOLS.values(), "time", "from")
+HEADER = ("nats (bits) per character", *PROTOCOLS.values(), "time", "from")
 
-BLOCK, WIDTH, BATCHES = 256, 32, 128  # characters a block; blocks side by side; how often: 4,096 blocks, ± 0.003 nats
+BLOCK, WIDTH, BATCHES = 256, 32, 128  # characters per block; blocks per batch; batches: 4,096 blocks, ± 0.003 nats
 
 
 @dataclass(frozen=True)
 class Result:
-    """What is kept of a row, as a line of JSON: how and when it was made, and its scores in nats a character."""
+    """The result of a row, kept as a line of JSON: how and when it was made, and its scores in nats per character."""
 
     row: str
     title: str
     command: str
     text: str  # SHA-256
-    begun: str  # when this program was started, UTC
+    begun: str  # time at which this program was started, UTC
     seconds: float  # of the whole `train` process
     nats: dict[str, float]  # by protocol
     error: float  # standard error of the mean of the blocks
@@ -93,18 +96,19 @@ def charrnn(*arguments: str) -> str:
 
 
 def scores(model: str, *options: str) -> dict[str, float]:
-    """Return the nats a character of the held-out text for the model, and for each baseline, by name."""
+    """Return the nats per character of the held-out text for the model and for each baseline, by name."""
     records = map(json.loads, charrnn("eval", "-m", model, "--json", *options).splitlines())
     return {record["model"]: record["nats_per_char"] for record in records}
 
 
 def block_costs(model: CharRNN, ids: Ids, batches: int) -> NDArray[np.float64]:
-    """Return what random blocks of ids (N,) cost, in nats a character, (batches * WIDTH,); N > BLOCK, or it exits.
+    """Return the losses of random blocks of ids (N,), in nats per character, (batches * WIDTH,).
 
-    The state is zero before the first of BLOCK characters, and after each of them the next one is predicted.
+    The state is zero before the first of BLOCK characters, and after each of them the next one is predicted. Exits if
+    N is not above BLOCK.
     """
     if len(ids) <= BLOCK:
-        raise SystemExit(f"quality.py: {len(ids)} characters are held out: a block and its end take {BLOCK + 1}")
+        raise SystemExit(f"quality.py: {len(ids)} characters are held out: a block takes {BLOCK + 1}")
     rng, cache, costs = np.random.default_rng(1), model.cache(BLOCK, WIDTH), []
     for _ in range(batches):
         begin = rng.integers(0, len(ids) - BLOCK, WIDTH)
@@ -123,31 +127,32 @@ def measure(name: str, text: Path, folder: Path, begun: str) -> Result:
     charrnn("train", str(text), *shlex.split(options), "-m", model, "--force")
     seconds = time.perf_counter() - started
     streamed, learning = scores(model, "--against-baselines"), scores(model, "--dynamic")
-    checkpoint = CheckpointStore(Path(model)).load()
-    blocks = block_costs(checkpoint.trained.model, own_text(checkpoint.trained, for_scoring=True)[1], BATCHES)
+    trained = load(model)
+    blocks = block_costs(trained.network, load_model_corpus(trained, to_score=True)[1], BATCHES)
+    environment = CheckpointStore(Path(model)).load().environment
     return Result(
         row=name,
         title=title,
         command=f"charrnn train {text.name} {options}",
-        text=checkpoint.origin.sha256,
+        text=trained.origin.sha256,
         begun=begun,
         seconds=round(seconds, 1),
         nats={"streamed": streamed.pop(model), "learning": learning[model], "blocks": float(blocks.mean())},
         error=float(blocks.std(ddof=1)) / math.sqrt(len(blocks)),
         baselines=streamed,
-        environment=checkpoint.environment | {"charrnn": __version__, "cores": str(os.cpu_count())},
+        environment=environment | {"charrnn": __version__, "cores": str(os.cpu_count())},
     )
 
 
 def kept(results: Path, text: str) -> list[Result]:
-    """Return the last result of each row on the text with that SHA-256, in the order of ROWS."""
+    """Return the latest result of each row on the text with this SHA-256, in the order of ROWS."""
     lines = results.read_text("utf-8").splitlines() if results.exists() else []
     found = {result.row: result for line in lines if (result := Result(**json.loads(line))).text == text}
     return [found[name] for name in ROWS if name in found]
 
 
 def table(results: Sequence[Result], others: Iterable[tuple[str, str, str, str, str]]) -> str:
-    """Return the table in Markdown: what was measured, then the figures of others."""
+    """Return the table in Markdown: the measured rows, then those of other programs and papers."""
     rows = list(measured(results))
     for title, protocol, nats, cost, source in others:
         rows.append([title, *(cell(nats) if name == protocol else "" for name in PROTOCOLS), cost, source])
@@ -155,7 +160,7 @@ def table(results: Sequence[Result], others: Iterable[tuple[str, str, str, str, 
 
 
 def measured(results: Sequence[Result]) -> Iterator[list[str]]:
-    """Yield a row a result, with its date where they were not made in one go, and then the baselines of the latest."""
+    """Yield one row per result, dated if they come from several runs, and then the baselines of the latest."""
     several = len({result.begun for result in results}) > 1
     for result in results:
         when = f"measured {result.begun[:10]}" if several else "measured here"
@@ -168,19 +173,24 @@ def measured(results: Sequence[Result]) -> Iterator[list[str]]:
 
 
 def cell(nats: str, error: float = 0.0) -> str:
-    """Return a figure as the table has it: nats, their standard error where there is one, bits in brackets."""
+    """Return a cell of the table: nats, their standard error if known, and bits in brackets."""
     return f"{nats}{f' ± {error:.4f}' if error else ''} ({bits(float(nats)):.3f})"
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="Train, score, and print the table of README.")
+    parser = argparse.ArgumentParser(description="Train, score, and print the table of results.")
     parser.add_argument("text", type=Path, metavar="TEXT", help="its last tenth is held out")
-    parser.add_argument("--rows", default=",".join(ROWS), metavar="NAME,NAME", help=f"of {', '.join(ROWS)}; all")
-    parser.add_argument("--table", action="store_true", help="measure nothing, print what was measured")
+    parser.add_argument(
+        "--rows",
+        default=",".join(ROWS),
+        metavar="NAME,NAME",
+        help=f"rows to measure, of {', '.join(ROWS)}; default: all",
+    )
+    parser.add_argument("--table", action="store_true", help="measure nothing and print the kept results")
     place = Path("checkpoints", "quality")
     parser.add_argument(
-        "--models", type=Path, default=place, metavar="FOLDER", help=f"what is kept, and where; {place}"
+        "--models", type=Path, default=place, metavar="FOLDER", help=f"folder of models and results; default: {place}"
     )
     given = parser.parse_args(argv)
     given.rows = [] if given.table else given.rows.split(",")
@@ -192,7 +202,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure the rows that were asked for, keep their results, and print all that are kept."""
+    """Measure the given rows, keep their results, and print all kept results."""
     given = arguments(argv)
     begun, results = datetime.now(UTC).isoformat(), given.models / "results.jsonl"
     for name in given.rows:

@@ -1,15 +1,15 @@
 """Measure how time and memory grow with each size, one at a time, and print the exponents beside the expected ones.
 
-    python benchmarks/scaling.py                     # every axis, for a few minutes
-    python benchmarks/scaling.py --axes H,corpus     # some of them; the others as last measured
-    python benchmarks/scaling.py --largest 100MB     # no corpus larger than that
-    python benchmarks/scaling.py --table             # none: print what was measured
+    python -m benchmarks.scaling                     # every axis, for a few minutes
+    python -m benchmarks.scaling --axes H,corpus     # some axes; the others as last measured
+    python -m benchmarks.scaling --largest 100MB     # no corpus larger than that
+    python -m benchmarks.scaling --table             # no axis: print what was measured
 
-A point is measured in a process of its own, so that its peak memory is its own. Of a training step, on one core, it is
-the median time and what training adds to the memory of the bare program; of a corpus the time from opening the text to
-its ids on disk. The exponent is the slope of a line through the points on logarithmic axes (least squares); the
-expected one is that of a formula on the same points: the arithmetic of the products, and the bytes that `train
---dry-run` foretells.
+Each point is measured in its own process, because of its peak memory. For a training step, on one core, the cost is
+the median time and the memory that training adds to the bare program; for a corpus it is the time from opening the text
+to its ids on disk. The exponent is the slope of a line through the points on logarithmic axes (least squares). The
+expected exponent is that of a formula on the same points: the arithmetic of the products, and the bytes that `train
+--dry-run` estimates.
 """
 
 import argparse
@@ -27,21 +27,25 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn import threads
-from charrnn.cells.cell import Shapes
-from charrnn.config import ModelConfig, TrainConfig
-from charrnn.corpus import Corpus, bundled_corpus, load_corpus
-from charrnn.forecast import memory
-from charrnn.model import parameter_shapes, size_of
-from charrnn.pictures import plot
-from charrnn.train import new_run, train
-from charrnn.vocab import Vocab
+from charrnn.core.cells.cell import Shapes
+from charrnn.core.config import ModelConfig, TrainConfig
+from charrnn.core.model import parameter_shapes, size_of
+from charrnn.core.train import train
+from charrnn.core.vocab import Vocab
+from charrnn.data.corpus import Corpus, load_corpus
+from charrnn.data.reading import bundled_corpus
+from charrnn.parallel import cores
+from charrnn.parallel.executor import ParallelExecutor
+from charrnn.plots.line_plot import line_plot
+from charrnn.plots.terminal_chart import Points
+from charrnn.training.configure import start_run
+from charrnn.training.estimate import training_memory
 
-USUAL = {"T": 64, "B": 32, "H": 256, "layers": 1, "V": 65}  # what the other axes stand at
+USUAL = {"T": 64, "B": 32, "H": 256, "layers": 1, "V": 65}  # values of the axes that are not varied
 AXES = {
-    "T": ("steps of a window, T", [16, 32, 64, 128, 256, 512]),
+    "T": ("steps per window, T", [16, 32, 64, 128, 256, 512]),
     "B": ("streams, B", [8, 16, 32, 64, 128, 256]),
-    "H": ("units a layer, H", [64, 128, 256, 512, 1024]),
+    "H": ("units per layer, H", [64, 128, 256, 512, 1024]),
     "layers": ("layers, L", [1, 2, 4, 8]),
     "V": ("symbols, V", [65, 250, 1000, 4000, 10_000]),
     "corpus": ("bytes of text", [10**6, 10**7, 10**8, 10**9, 10**10]),
@@ -57,29 +61,27 @@ HEADER = (
     "exponent",
     "expected",
 )
-STEPS, SECONDS = 5, 2.0  # a point is the median of so many steps at least, and of so many seconds
+STEPS, SECONDS = 5, 2.0  # a point is the median of at least this many steps and seconds
 LEAST = 1 << 20  # bytes: less memory than this is noise
-
-Line = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Point:
-    """What is kept of a measurement, as a line of JSON."""
+    """A measurement, kept as a line of JSON."""
 
     axis: str
     value: int
     seconds: float  # of a training step, or of reading a corpus
     memory: int  # bytes at the peak above the bare program
-    work: float  # what the seconds are expected to be proportional to
-    promised: float  # bytes that the memory is expected to be, or to be proportional to
-    begun: str  # when this program was started, UTC
+    work: float  # expected to be proportional to the seconds
+    promised: float  # expected memory in bytes, or a number proportional to it
+    begun: str  # time at which this program was started, UTC
 
 
 def peak() -> int:
     """Return the largest resident memory of this process so far, in bytes.
 
-    On Linux not that of getrusage, which a program inherits from the one that started it.
+    On Linux, getrusage would return the peak of the parent process, if that is larger.
     """
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text("ascii")
@@ -91,14 +93,14 @@ def peak() -> int:
 
 
 def step_cost(T: int, B: int, H: int, layers: int, V: int) -> dict[str, float]:
-    """Train a GRU on random ids; return the median seconds of a step, the peak memory, and what both should be like."""
+    """Train a GRU on random ids; return the median seconds per step, the peak memory, and what is expected of both."""
     before = peak()
     config = ModelConfig(V, hidden_size=H, num_layers=layers)
     run = TrainConfig(2**52, "", batch_size=B, seq_len=T, val_fraction=0)
     ids = np.random.default_rng(0).integers(0, V, B * T * 2).astype(np.uint16)
-    checkpoint = new_run(config, run, Corpus(ids, Vocab(np.arange(V, dtype=np.uint32)), (), "", ()))
+    state = start_run(config, run, Corpus(ids, Vocab(np.arange(V, dtype=np.uint32)), (), "", ()))
     times = [time.perf_counter()]
-    for _ in train(checkpoint, ids):
+    for _ in train(state, ids, ParallelExecutor):
         times.append(time.perf_counter())
         if len(times) > STEPS + 1 and times[-1] - times[0] > SECONDS:
             break
@@ -107,32 +109,32 @@ def step_cost(T: int, B: int, H: int, layers: int, V: int) -> dict[str, float]:
         "seconds": float(np.median(np.diff(times)[1:])),  # the first step also warms caches
         "memory": peak() - before,
         "work": 6.0 * T * B * size_of(products),  # a multiplication and an addition, forward and twice backward
-        "promised": memory(checkpoint),
+        "promised": training_memory(state),
     }
 
 
 def corpus_cost(path: Path) -> dict[str, float]:
-    """Read a corpus; return the seconds, the peak memory, and what both should be like."""
+    """Read a corpus; return the seconds, the peak memory, and what is expected of both."""
     before, begun = peak(), time.perf_counter()
     load_corpus([str(path)])
     return {
         "seconds": time.perf_counter() - begun,
         "memory": peak() - before,
         "work": path.stat().st_size,
-        "promised": 1,  # whatever the text
+        "promised": 1,  # for every text
     }
 
 
 def cost(axis: str, value: int, folder: Path) -> dict[str, float]:
-    """Measure a point; the file of a corpus is made in the folder by who asks."""
+    """Measure a point; the caller makes the corpus in the folder."""
     return corpus_cost(folder / "corpus.txt") if axis == "corpus" else step_cost(**(USUAL | {axis: value}))
 
 
-# ---- asking for points, and showing them ----
+# ---- collecting points, and showing them ----
 
 
 def make_corpus(path: Path, size: int) -> None:
-    """Write the bundled plays again and again, to exactly so many bytes."""
+    """Write a file of exactly `size` bytes that repeats the bundled plays."""
     plays = bundled_corpus().read_bytes()
     block = plays * max(1, (1 << 23) // len(plays))
     with path.open("wb") as file:
@@ -142,7 +144,7 @@ def make_corpus(path: Path, size: int) -> None:
 
 
 def measure(axis: str, value: int, begun: str) -> Point:
-    """Measure a point in another process; what it needs on disk goes afterwards."""
+    """Measure a point in another process; its files are temporary."""
     with tempfile.TemporaryDirectory() as folder:
         if axis == "corpus":
             make_corpus(Path(folder, "corpus.txt"), value)
@@ -156,12 +158,12 @@ def measure(axis: str, value: int, begun: str) -> Point:
 
 
 def exponent(values: Sequence[float], costs: Sequence[float]) -> float:
-    """Return p of the law cost ~ value**p that fits best: the slope of a line through the logarithms."""
+    """Return p of the best fit cost ~ value**p: the slope of a line through the logarithms."""
     return float(np.polyfit(np.log(values), np.log(costs), 1)[0])
 
 
 def kept(results: Path) -> dict[str, list[Point]]:
-    """Return the last measurement of each point, by axis and in order."""
+    """Return the latest measurement of each point, by axis and in order."""
     lines = results.read_text("utf-8").splitlines() if results.exists() else []
     found = {(point.axis, point.value): point for line in lines if (point := Point(**json.loads(line)))}
     points = [found[key] for key in sorted(found)]
@@ -170,7 +172,7 @@ def kept(results: Path) -> dict[str, list[Point]]:
 
 
 def table(points: dict[str, list[Point]]) -> str:
-    """Return a row an axis, in Markdown."""
+    """Return the table in Markdown, one row per axis."""
     rows = [row(axis, some) for axis, some in points.items()]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (HEADER, ["---"] * len(HEADER), *rows))
 
@@ -195,11 +197,11 @@ def row(axis: str, points: Sequence[Point]) -> list[str]:
 
 
 def pictures(points: dict[str, list[Point]]) -> dict[str, str]:
-    """Return SVGs by name, of steps and of texts: seconds and megabytes at each multiple of the smallest size.
+    """Return SVGs by name, for steps and texts: seconds and megabytes at each multiple of the smallest size.
 
-    The expected law goes through the largest size, since at small ones what does not grow weighs most.
+    The expected line goes through the largest size, since constant costs dominate at small ones.
     """
-    panels: dict[str, dict[str, dict[str, tuple[Line, Line]]]] = {}
+    panels: dict[str, dict[str, dict[str, tuple[Points, Points]]]] = {}
     for axis, some in points.items():
         picture, title = ("texts", "to read a text") if axis == "corpus" else ("steps", "of a training step")
         kinds = {
@@ -211,11 +213,11 @@ def pictures(points: dict[str, list[Point]]) -> dict[str, str]:
             factor = costs[-1][0] / costs[-1][1]
             lines = panels.setdefault(picture, {}).setdefault(f"{unit} {title}", {})
             lines[axis] = line, [(x, y * factor) for x, y in law]
-    return {name: plot(some, "times the smallest size; dashed: as expected") for name, some in panels.items()}
+    return {name: line_plot(some, "times the smallest size; dashed: as expected") for name, some in panels.items()}
 
 
 def size(text: str) -> int:
-    """Return the bytes of a size such as 100MB or 10GB."""
+    """Return the number of bytes of a size such as 100MB or 10GB."""
     units = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
     number, unit = text[:-2], text[-2:].upper()
     if unit not in units or not number.isdigit():
@@ -226,12 +228,17 @@ def size(text: str) -> int:
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Measure how time and memory grow with each size.")
-    parser.add_argument("--axes", default=",".join(AXES), metavar="NAME,NAME", help=f"of {', '.join(AXES)}; all")
-    parser.add_argument("--largest", type=size, default="10GB", metavar="SIZE", help="the largest corpus; 10GB")
-    parser.add_argument("--table", action="store_true", help="measure nothing, print what was measured")
+    parser.add_argument(
+        "--axes",
+        default=",".join(AXES),
+        metavar="NAME,NAME",
+        help=f"axes to measure, of {', '.join(AXES)}; default: all",
+    )
+    parser.add_argument("--largest", type=size, default="10GB", metavar="SIZE", help="largest corpus; default: 10GB")
+    parser.add_argument("--table", action="store_true", help="measure nothing and print the kept results")
     place = Path("checkpoints", "scaling")
     parser.add_argument(
-        "--results", type=Path, default=place, metavar="FOLDER", help=f"what is kept, and where; {place}"
+        "--results", type=Path, default=place, metavar="FOLDER", help=f"folder of the results; default: {place}"
     )
     parser.add_argument("--point", nargs=3, metavar=("AXIS", "VALUE", "FOLDER"), help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
@@ -242,7 +249,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def fitting(values: Sequence[int], largest: int) -> list[int]:
-    """Return the sizes of corpus to measure: none above the largest, nor more than the disk holds with its ids."""
+    """Return the corpus sizes to measure: none above the largest, and none too large for the disk."""
     room = shutil.disk_usage(tempfile.gettempdir()).free // 3
     if room < min(largest, values[-1]):
         print(f"{tempfile.gettempdir()} has room for {room:,} bytes of text and their ids", file=sys.stderr)
@@ -250,11 +257,11 @@ def fitting(values: Sequence[int], largest: int) -> list[int]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure the axes that were asked for, keep their points, print the table, and draw the pictures beside them."""
+    """Measure the given axes, keep their points, print the table, and draw the pictures."""
     given = arguments(argv)
     if given.point:
         axis, value, folder = given.point
-        threads.limit = None if axis == "corpus" else 1  # one process, so that all memory is its own
+        cores.limit = None if axis == "corpus" else 1  # one process, so that all memory is its own
         print(json.dumps(cost(axis, int(value), Path(folder))))
         return
     begun, results = datetime.now(UTC).isoformat(), given.results / "results.jsonl"

@@ -1,11 +1,10 @@
-"""Measure what scores are good for, and how fast lines, patterns and many samples are; print README's table.
+"""Measure the use of scores, and the speed of lines, patterns and many samples; print a table.
 
     python -m benchmarks.scoring en.txt de.txt es.txt --odd novels.txt    # every row
-    python -m benchmarks.scoring en.txt de.txt es.txt --only dates,next   # some of them
+    python -m benchmarks.scoring en.txt de.txt es.txt --only dates,next   # some rows
 
-Every figure is of commands as a user would type them, in processes of their own. Models learn for a minute each; they
-are made where they are missing, and kept: to measure them anew, remove their folder. All but two of the rows are
-measured with the model of the first language.
+Every figure is that of commands as a user would type them, in their own processes. Each model trains for a minute and
+is kept; remove the folder to train them again. All rows but two use the model of the first language.
 """
 
 import argparse
@@ -27,25 +26,25 @@ import numpy as np
 from benchmarks.quality import charrnn
 
 BUDGET = ("--time", "60s")
-LEARNT = 200_000  # bytes of a language that its model learns from
-HELD_OUT, SHORTEST = 1_000, 40  # lines of each language that are told apart; characters of the shortest of them
-REAL, PLANTED, SUSPECTED = 5_000, 50, 100  # lines of a text; others planted among them; the oddest ones that count
-SIZE = 10_000_000  # bytes that are scored as a stream and as lines
-STEPS = 200  # of training, for its speed
+LEARNT = 200_000  # bytes that each model is trained on
+HELD_OUT, SHORTEST = 1_000, 40  # lines of each language to classify; characters of the shortest line
+REAL, PLANTED, SUSPECTED = 5_000, 50, 100  # lines of a text; lines planted among them; lines with the highest scores
+SIZE = 10_000_000  # bytes to score as one stream and line by line
+STEPS = 200  # training steps, to measure their speed
 DATES, SAMPLES, LENGTH = 10_000, 64, 5_000
-ENDLESS, SETTLED = 10_000_000, 1_000_000  # characters of an endless sample; those after which its memory is settled
-ROUNDS = 5  # of what takes a second or so: in turn, and the median counts
+ENDLESS, SETTLED = 10_000_000, 1_000_000  # characters of an endless sample; characters until its memory is steady
+ROUNDS = 5  # of short commands, in alternation; the median is used
 
 SHORT_MONTHS = r"(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8])"
 DATE = rf"(19|20)\d\d-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|{SHORT_MONTHS})"
 
-Row = tuple[str, str]  # what was measured, and the figure
+Row = tuple[str, str]  # measurement, result
 Shuffle = Callable[[str, np.random.Generator], str]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Texts in three languages, one in which lines are planted, and a folder for models and for what they read."""
+    """Texts in three languages, a text to plant lines in, and a folder for models and their texts."""
 
     languages: Sequence[Path]
     odd: Path
@@ -58,7 +57,7 @@ class Bench:
         return str(path)
 
     def model(self, name: str, lines: Sequence[str]) -> str:
-        """Return a model that has learnt from lines for a minute."""
+        """Return a model that was trained on lines for a minute."""
         path = str(self.folder / f"{name}.npz")
         charrnn("train", self.write(f"{name}.txt", lines), *BUDGET, "-m", path, "--resume", "-q")
         return path
@@ -70,7 +69,7 @@ class Bench:
 
 
 def split(text: Path) -> tuple[list[str], list[str]]:
-    """Return the lines in the first LEARNT bytes of a text, and those after them that are none of these."""
+    """Return the lines in the first LEARNT bytes of a text, and the later lines that differ from all of them."""
     data = text.read_bytes()
     end = data.rfind(b"\n", 0, LEARNT + 1) + 1
     learnt = data[:end].decode().split("\n")[:-1]
@@ -79,18 +78,18 @@ def split(text: Path) -> tuple[list[str], list[str]]:
 
 
 def spread(lines: Sequence[str], count: int) -> list[str]:
-    """Return so many of the lines that are long enough, from all over them."""
+    """Return `count` lines that are long enough, evenly spread."""
     long = [line for line in lines if len(line) >= SHORTEST]
     if len(long) < count:
         raise SystemExit(f"scoring.py: {len(long)} lines of {SHORTEST} characters: {count} are needed")
     return [long[i * len(long) // count] for i in range(count)]
 
 
-# ---- what scores are good for ----
+# ---- the use of scores ----
 
 
 def languages(bench: Bench) -> Iterator[Row]:
-    """Tell the lines of three languages apart by three models."""
+    """Classify lines of three languages with three models."""
     models, lines, true = [], list[str](), list[str]()
     for text in bench.languages:
         learnt, others = split(text)
@@ -100,10 +99,10 @@ def languages(bench: Bench) -> Iterator[Row]:
     first, *rest = models
     against = [word for model in rest for word in ("--against", model)]
     rows = charrnn("eval", "-m", first, *against, "--lines", "-q", bench.write("mixed.txt", lines)).split("\n")
-    told = [row.split("\t")[len(models)] for row in rows[:-1]]
-    right = sum(map(str.__eq__, told, true))
+    found = [row.split("\t")[len(models)] for row in rows[:-1]]
+    right = sum(map(str.__eq__, found, true))
     yield (
-        f"lines of {SHORTEST} characters and more, `--against` in three languages: a minute on 200 KB each",
+        f"lines of at least {SHORTEST} characters, `--against` in three languages: a minute on 200 KB each",
         f"{right / len(true):.1%} of {len(true):,}",
     )
 
@@ -130,35 +129,35 @@ def odd(bench: Bench) -> Iterator[Row]:
         found = len(oddest(rows, SUSPECTED) & places)
         yield (
             f"{PLANTED} lines with their {shuffle.__name__.replace('_', ' ')} among {REAL:,} of {bench.odd.name}: "
-            f"found in the {SUSPECTED} oddest of `--lines`",
+            f"found in the {SUSPECTED} most unexpected of `--lines`",
             f"{found / PLANTED:.0%}",
         )
 
 
 def plant(lines: Sequence[str], chosen: set[str], shuffle: Shuffle) -> tuple[list[str], set[int]]:
-    """Shuffle the chosen lines, each where it first stands; return all lines and the places of those."""
+    """Shuffle the chosen lines, each where it first occurs; return all lines and the positions of the shuffled ones."""
     rng, places = np.random.default_rng(0), {lines.index(line) for line in chosen}
     return [shuffle(line, rng) if i in places else line for i, line in enumerate(lines)], places
 
 
 def oddest(rows: Sequence[str], count: int) -> set[int]:
-    """Return the places of the rows with the highest figures; one of which nothing is known has none, and is odd."""
+    """Return the positions of the rows with the highest scores; rows without a score come first."""
     figures = [row.split("\t")[0].replace("-", "inf") for row in rows]
     return {*sorted(range(len(rows)), key=lambda i: -float(figures[i]))[:count]}
 
 
-# ---- how fast ----
+# ---- speed ----
 
 
 def timed(*arguments: str) -> tuple[float, str]:
-    """Run a command; return its seconds and what it wrote."""
+    """Run a command; return its seconds and its output."""
     began = time.perf_counter()
     wrote = charrnn(*arguments)
     return time.perf_counter() - began, wrote
 
 
 def medians(*commands: Sequence[str]) -> list[float]:
-    """Run commands in turn, ROUNDS times; return the median seconds of each."""
+    """Run commands in alternation, ROUNDS times; return the median seconds of each."""
     times = [[timed(*command)[0] for command in commands] for _ in range(ROUNDS)]
     return [statistics.median(own) for own in zip(*times, strict=True)]
 
@@ -174,13 +173,13 @@ def lines(bench: Bench) -> Iterator[Row]:
     stream, _ = timed("eval", "-m", model, path)
     by_lines, _ = timed("eval", "-m", model, path, "--lines")
     rate = len(large) / stream
-    yield f"`eval` on {SIZE / 1e6:g} MB, characters a second", f"{rate / 1e3:.1f}k/s"
+    yield f"`eval` on {SIZE / 1e6:g} MB, characters per second", f"{rate / 1e3:.1f}k/s"
     yield "`eval`, to a training pass over the text", f"{rate / trained:.2f} times as fast"
     yield f"`eval --lines` on the same {SIZE / 1e6:g} MB, to `eval`", f"{by_lines / stream:.2f} times as long"
 
 
 def dates(bench: Bench) -> Iterator[Row]:
-    """Time samples that match a pattern beside others of their length, and read them as dates."""
+    """Time samples that match a pattern beside plain samples of the same length, and parse them as dates."""
     samples = ["sample", "-m", bench.first, "--count", str(DATES), "-n", "10", "--seed", "1", "-q"]
     found = charrnn(*samples, "--regex", DATE).splitlines()
     valid = sum(is_date(line) for line in found)
@@ -190,7 +189,7 @@ def dates(bench: Bench) -> Iterator[Row]:
 
 
 def is_date(text: str) -> bool:
-    """Tell whether a text is a day of the calendar, as ISO 8601 writes it."""
+    """Return whether a text is a date in the format of ISO 8601."""
     try:
         return bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text)) and bool(date.fromisoformat(text))
     except ValueError:
@@ -198,20 +197,20 @@ def is_date(text: str) -> bool:
 
 
 def count(bench: Bench) -> Iterator[Row]:
-    """Time one sample and many side by side, without the start of the program."""
+    """Time one sample and many at once, without the start of the program."""
     sample = ["sample", "-m", bench.first, "--seed", "1", "-q", "-n"]
     many = ["--count", str(SAMPLES)]
     start, one, all_of_them = medians([*sample, "0"], [*sample, f"{4 * LENGTH}"], [*sample, f"{LENGTH}", *many])
     rates = 4 * LENGTH / (one - start), SAMPLES * LENGTH / (all_of_them - start)
-    yield "`sample`, characters a second", f"{rates[0] / 1e3:.1f}k/s"
+    yield "`sample`, characters per second", f"{rates[0] / 1e3:.1f}k/s"
     yield (
-        f"`sample --count {SAMPLES}`, characters a second",
+        f"`sample --count {SAMPLES}`, characters per second",
         f"{rates[1] / 1e3:.1f}k/s, {rates[1] / rates[0]:.1f} times as many",
     )
 
 
 def endless(bench: Bench) -> Iterator[Row]:
-    """Read an endless sample, watch the memory of its process, and go away."""
+    """Read an endless sample, measure the memory of its process, and close the pipe."""
     command = [sys.executable, "-m", "charrnn", "sample", "-m", bench.first, "-n", "-1", "--seed", "1", "-q"]
     decoder, chars, sizes = codecs.getincrementaldecoder("utf-8")(), 0, list[int]()
     began = time.perf_counter()
@@ -231,7 +230,7 @@ def endless(bench: Bench) -> Iterator[Row]:
         f"the same: memory, and its growth after the first {SETTLED:,}",
         f"{max(sizes) / 1e6:.0f} MB, {(max(sizes) - sizes[0]) / 1e6:.2f} MB",
     )
-    yield "the same: ends when its reader goes away", quietly
+    yield "the same: exit when its reader closes the pipe", quietly
 
 
 def resident(process: int) -> int:
@@ -241,7 +240,7 @@ def resident(process: int) -> int:
 
 
 def following(bench: Bench) -> Iterator[Row]:
-    """Time the answer to what would come next."""
+    """Time the prediction of the next characters."""
     text = bench.write("begun.txt", ["\n".join(split(bench.languages[0])[1])[:1000]])
     (seconds,) = medians(["eval", "-m", bench.first, "--next", "5", text])
     yield "`eval --next 5` after 1,000 characters, start included", f"{seconds * 1e3:.0f} ms"
@@ -259,13 +258,21 @@ ROWS = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the rows that were asked for."""
-    parser = argparse.ArgumentParser(description="Measure scoring and sampling, and print the table of README.")
-    parser.add_argument("texts", nargs=3, type=Path, metavar="TEXT", help="a language each, of 500 KB and more")
-    parser.add_argument("--odd", type=Path, metavar="TEXT", help="where lines are planted; the first of the three")
-    parser.add_argument("--only", default=",".join(ROWS), metavar="NAME,NAME", help=f"of {', '.join(ROWS)}; all")
+    """Print the given rows."""
+    parser = argparse.ArgumentParser(description="Measure scoring and sampling, and print a table.")
+    parser.add_argument(
+        "texts", nargs=3, type=Path, metavar="TEXT", help="three texts in different languages, each of at least 500 KB"
+    )
+    parser.add_argument(
+        "--odd", type=Path, metavar="TEXT", help="text to plant lines in; default: the first of the three"
+    )
+    parser.add_argument(
+        "--only", default=",".join(ROWS), metavar="NAME,NAME", help=f"rows to print, of {', '.join(ROWS)}; default: all"
+    )
     place = Path("checkpoints", "scoring")
-    parser.add_argument("--models", type=Path, default=place, metavar="FOLDER", help=f"where models are kept; {place}")
+    parser.add_argument(
+        "--models", type=Path, default=place, metavar="FOLDER", help=f"folder of the models; default: {place}"
+    )
     given = parser.parse_args(argv)
     names = given.only.split(",")
     if unknown := [name for name in names if name not in ROWS]:

@@ -1,14 +1,13 @@
-"""Measure training, sampling, scoring, start-up and memory beside PyTorch's in one run, and print README's tables.
+"""Measure training, sampling, scoring, start-up and memory beside PyTorch in one run, and print tables.
 
     pip install -e '.[bench]'
     python -m benchmarks.speed                      # every table
-    python -m benchmarks.speed --only training      # or some: training, step, memory, sampling, scoring, start, scale
+    python -m benchmarks.speed --only training      # some: training, step, memory, sampling, scoring, start, scale
 
-Before a network is timed, PyTorch's own module is given the same weights, and both must find the same loss and the same
-gradients. Then whole training steps of both (forward, backward, clipping, Adam) are timed in alternation, each with
-one core and with two, and the better count of each is taken. What counts are ratios of medians of one run: machines
-differ, and one machine differs from hour to hour. PyTorch is
-imported late, so that what measures charrnn's memory is free of it.
+Before a network is timed, PyTorch's own module gets the same weights, and both must find the same loss and gradients.
+Then whole training steps of both (forward, backward, clipping, Adam) are timed in alternation, on one core and on all,
+and each uses the count that is faster. Compare the ratios of medians of one run: machines differ, and one machine
+differs from hour to hour. PyTorch is imported late, to keep it out of the measurement of charrnn's memory.
 """
 
 import argparse
@@ -19,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -27,27 +27,29 @@ from typing import Any
 
 import numpy as np
 
-from charrnn import threads
-from charrnn.cells import CELLS
-from charrnn.checkpoint import Checkpoint
+from charrnn.checkpoint.export import torch_arrays
+from charrnn.cli.reporter import Reporter
 from charrnn.cli.streams import Output
-from charrnn.cli.watch import Watch
-from charrnn.config import ModelConfig, TrainConfig
-from charrnn.corpus import Corpus, Streams
-from charrnn.evaluate import score_ids
-from charrnn.export import torch_arrays
-from charrnn.ops import Ids, cross_entropy_backward, cross_entropy_forward
-from charrnn.optim import OPTIMIZERS, clip_by_global_norm, update
-from charrnn.sampling import Wish, samples
-from charrnn.sampling.filters import Settings
-from charrnn.step import Workspace, gradients, train_step
-from charrnn.terminal import Progress
-from charrnn.train import new_run, train
-from charrnn.vocab import Vocab
+from charrnn.core.batches import Batches
+from charrnn.core.cells import CELLS
+from charrnn.core.config import ModelConfig, TrainConfig
+from charrnn.core.ops import Ids, cross_entropy_backward, cross_entropy_forward
+from charrnn.core.optim import OPTIMIZERS, clip_by_global_norm, update
+from charrnn.core.sample import Settings
+from charrnn.core.state import TrainState
+from charrnn.core.train import StepReport, train, train_step
+from charrnn.core.vocab import Vocab
+from charrnn.data.corpus import Corpus
+from charrnn.evaluation.text import score_ids
+from charrnn.parallel import cores
+from charrnn.parallel.executor import ParallelExecutor
+from charrnn.sampling.samples import SampleOptions, samples
+from charrnn.terminal.progress import Progress
+from charrnn.training.configure import start_run
 
 Step = Callable[[], object]
 V, D = 65, 64
-ROUNDS, SECONDS = 9, 0.5  # a round times every program for about so long, one after the other
+ROUNDS, SECONDS = 9, 0.5  # per round, each program is timed for about this many seconds, one after the other
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ class Case:
 
     @property
     def flops(self) -> float:
-        """Multiplications and additions of the equations: two for a weight and character forward, twice that back.
+        """Multiplications and additions of the equations: two per weight and character forward, twice that back.
 
-        A step does without some: the first layer's W_xh meets each symbol once (a tenth of all, for an LSTM of 512).
+        A step saves some: the first layer's W_xh is used once per symbol (a tenth of all, for an LSTM of 512).
         """
         G = CELLS[self.model.recurrence].gates
         inputs = [D, *[self.H] * (self.L - 1)]
@@ -89,52 +91,55 @@ DEFAULT, LARGE = Case("gru", 256, 32, 64, 2), Case("lstm", 512, 128, 64)
 # ---- what is timed ----
 
 
-def run_of(case: Case, windows: int = 50, **settings: Any) -> tuple[Checkpoint, Ids]:
+def run_of(case: Case, windows: int = 50, **settings: Any) -> tuple[TrainState, Ids]:
     """Return a run at step 0 on random symbols, and their ids."""
     ids = np.random.default_rng(0).integers(0, V, windows * case.B * case.T).astype(np.uint8)
     corpus = Corpus(ids, Vocab(np.arange(33, 33 + V, dtype=np.uint32)), ("random",), "", ())
     plain = TrainConfig(
         2**52, "", case.B, case.T, optimizer="adam", schedule="constant", warmup=0, weight_decay=0, val_fraction=0
     )
-    return new_run(case.model, replace(plain, lr=1e-3, **settings), corpus), ids
+    return start_run(case.model, replace(plain, lr=1e-3, **settings), corpus), ids
 
 
-def our_step(case: Case, cores: int, **settings: Any) -> Step:
-    """Return a training step of charrnn with so many cores: the one that `charrnn train` takes."""
-    threads.limit = cores
-    checkpoint, ids = run_of(case, **settings)
-    streams, work = Streams(ids, case.B, case.T, 0), Workspace(checkpoint)
+@contextmanager
+def our_step(case: Case, n: int, **settings: Any) -> Iterator[Step]:
+    """Provide a training step of charrnn on n cores: the one that `charrnn train` takes."""
+    cores.limit = n
+    state, ids = run_of(case, **settings)
+    batches = Batches(ids, case.B, case.T, 0)
+    with closing(ParallelExecutor(state)) as executor:
+        state.model = executor.model
 
-    def step() -> None:
-        threads.limit = cores
-        train_step(checkpoint, streams, work)
+        def step() -> StepReport:
+            cores.limit = n
+            return train_step(state, batches, executor)
 
-    return step
+        yield step
 
 
-def their_step(case: Case, cores: int) -> Step:
-    """Return a training step of PyTorch with so many cores."""
+def their_step(case: Case, n: int) -> Step:
+    """Return a training step of PyTorch on n cores."""
     from benchmarks import peers
 
-    checkpoint, ids = run_of(case)
-    x, y = Streams(ids, case.B, case.T, 0).batch(0)
-    torch_step = peers.training(checkpoint.model, x, y)
+    state, ids = run_of(case)
+    x, y = Batches(ids, case.B, case.T, 0).batch(0)
+    torch_step = peers.training(state.model, x, y)
 
     def step() -> None:
-        torch_threads(cores)
+        torch_threads(n)
         torch_step()
 
     return step
 
 
 def must_agree(case: Case) -> None:
-    """Exit unless both find the same loss and gradients for the same weights and window, to five digits."""
+    """Exit unless both find the same loss and gradients, to five digits, for the same weights and window."""
     import torch
 
     from benchmarks import peers
 
-    checkpoint, ids = run_of(case)
-    model, (x, y) = checkpoint.model, Streams(ids, case.B, case.T, 0).batch(0)
+    state, ids = run_of(case)
+    model, (x, y) = state.model, Batches(ids, case.B, case.T, 0).batch(0)
     cache, grads = model.cache(*x.shape), {name: np.zeros_like(W) for name, W in model.params.items()}
     logits, _ = model.forward(x, model.zero_state(case.B), cache)
     loss = cross_entropy_forward(logits, y).mean()
@@ -154,7 +159,7 @@ def must_agree(case: Case) -> None:
 
 
 def seconds(programs: Mapping[Any, Step]) -> dict[Any, float]:
-    """Time programs in alternation; return the median seconds of a call of each."""
+    """Time programs in alternation; return the median seconds per call of each."""
     repeats = {}
     for name, program in programs.items():
         program()  # warms up
@@ -164,7 +169,7 @@ def seconds(programs: Mapping[Any, Step]) -> dict[Any, float]:
     times: dict[Any, list[float]] = {name: [] for name in programs}
     for _ in range(ROUNDS):
         for name, program in programs.items():
-            time.sleep(0.02)  # threads of the other one that still wait for work give up
+            time.sleep(0.02)  # let threads of the other program that still spin go to sleep
             began = time.perf_counter()
             for _ in range(repeats[name]):
                 program()
@@ -172,25 +177,25 @@ def seconds(programs: Mapping[Any, Step]) -> dict[Any, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def sgemm_peak(cores: int) -> float:
-    """Return this machine's FLOP/s: the best of ten products of 2048 x 2048 matrices of 32-bit numbers."""
+def sgemm_peak(n: int) -> float:
+    """Return this machine's FLOP/s: the best of ten float32 products of 2048 x 2048 matrices."""
     from threadpoolctl import threadpool_limits
 
     A, B = np.random.default_rng(0).standard_normal((2, 2048, 2048), np.float32)
-    with threadpool_limits(cores, "blas"):
+    with threadpool_limits(n, "blas"):
         return 2.0 * 2048**3 / min(seconds_of(lambda: A @ B) for _ in range(10))
 
 
 def seconds_of(program: Step) -> float:
-    """Return how long one call takes."""
+    """Return the seconds of one call."""
     began = time.perf_counter()
     program()
     return time.perf_counter() - began
 
 
 def counts() -> list[int]:
-    """Return the numbers of cores to try: one, and all."""
-    return sorted({1, threads.cores()})
+    """Return the core counts to try: one and all."""
+    return sorted({1, cores.core_count()})
 
 
 # ---- the tables ----
@@ -202,11 +207,10 @@ def training() -> Iterator[Sequence[str]]:
     peak, ratios = sgemm_peak(max(counts())), []
     for case in [*CELLS_TIMED, DEFAULT, LARGE]:
         must_agree(case)
-        threads.limit = None
-        programs = {("ours", n): our_step(case, n) for n in counts()} | {
-            ("theirs", n): their_step(case, n) for n in counts()
-        }
-        times = seconds(programs)
+        cores.limit = None
+        with ExitStack() as stack:
+            programs = {("ours", n): stack.enter_context(our_step(case, n)) for n in counts()}
+            times = seconds(programs | {("theirs", n): their_step(case, n) for n in counts()})
         ours, theirs = best(times, "ours"), best(times, "theirs")
         if case in CELLS_TIMED:
             ratios.append(theirs[0] / ours[0])
@@ -216,26 +220,24 @@ def training() -> Iterator[Sequence[str]]:
 
 
 def step() -> Iterator[Sequence[str]]:
-    """Time what `charrnn train` does with everything on beside the bare core, which does the same step each time."""
+    """Time what `charrnn train` does with everything on beside the bare core, which repeats the same step."""
     yield "a training step", "charrnn", "ratio"
-    checkpoint, ids = run_of(DEFAULT)
-    work = Workspace(checkpoint)
-    x, y = Streams(ids, DEFAULT.B, DEFAULT.T, 0).batch(0)
-    vector, optimizer = checkpoint.model.vector, OPTIMIZERS["adam"]
-
-    def core() -> None:
-        gradients(checkpoint, x, y, y.size, work)
-        gradient, *others = work.gradients
-        for other in others:
-            gradient += other
-        clip_by_global_norm(gradient, 1.0)
-        update(optimizer, vector, gradient, checkpoint.slots, 1e-3, 1)
-
+    state, ids = run_of(DEFAULT)
+    x, y = Batches(ids, DEFAULT.B, DEFAULT.T, 0).batch(0)
     noisy, ids = run_of(DEFAULT, dropout=0.1)
-    reports, watch = train(noisy, ids), Watch("speed", noisy, Output(), talks=True)
-    watch.progress = Progress(0, noisy.train.steps)
-    times = seconds({"core": core, "all": lambda: watch.show(next(reports))})
-    watch.close()
+    reporter = Reporter("speed", noisy, Output(json=True))
+    reporter.progress = Progress(0, noisy.config.steps)
+    reports = train(noisy, ids, ParallelExecutor)
+    with closing(ParallelExecutor(state)) as executor:
+        state.model = executor.model
+
+        def core() -> None:
+            executor.gradients(state, x, y)
+            clip_by_global_norm(executor.gradient, 1.0)
+            update(OPTIMIZERS["adam"], state.model.vector, executor.gradient, state.slots, 1e-3, 1)
+
+        times = seconds({"core": core, "all": lambda: reporter.show(next(reports))})
+    reporter.close()
     rates = {name: f"{DEFAULT.B * DEFAULT.T / t / 1e3:.1f}k/s" for name, t in times.items()}
     yield f"{DEFAULT}: forward, backward, clipping, Adam", rates["core"], "1"
     yield "with dropout, batches, carried state, events, bar", rates["all"], f"{times['core'] / times['all']:.2f}"
@@ -258,17 +260,18 @@ def peak_memory(whose: str, case: Case) -> int:
 
 def take_three_steps(whose: str, cell: str, *size: str) -> None:
     """Take three steps and print the largest resident memory of this process and its workers in bytes."""
-    program = (our_step if whose == "ours" else their_step)(Case(cell, *map(int, size)), max(counts()))
-    for _ in range(3):
-        program()
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()
-    print(sum(map(high_water, ["self", *children])))
+    case, n = Case(cell, *map(int, size)), max(counts())
+    with our_step(case, n) if whose == "ours" else nullcontext(their_step(case, n)) as program:
+        for _ in range(3):
+            program()
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()
+        print(sum(map(high_water, ["self", *children])))
 
 
 def high_water(process: str) -> int:
-    """Return the largest resident memory of a process so far, in bytes: on Linux, and what it shares is counted too.
+    """Return the peak resident memory of a process in bytes, on Linux, including shared memory.
 
-    Not that of getrusage, which a program inherits from the one that started it.
+    getrusage would return the peak of the parent process, if that is larger.
     """
     status = Path(f"/proc/{process}/status").read_text("ascii")
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
@@ -279,17 +282,17 @@ def sampling() -> Iterator[Sequence[str]]:
     from benchmarks import peers
 
     yield "writing samples", "charrnn", "PyTorch", "ratio", "with --top-p 0.9, to plain"
-    checkpoint, _ = run_of(Case("gru", 256, 1, 1))
+    state, _ = run_of(Case("gru", 256, 1, 1))
     for B, length in ((1, 5000), (64, 1500)):
 
-        def written(cores: int, filters: Settings, B: int = B, length: int = length) -> None:
-            prompt, wish = np.zeros(1, np.int64), Wish(length, filters)
-            for _ in samples(checkpoint.model, checkpoint.vocab, prompt, 1, B, wish, cores):
+        def written(n: int, filters: Settings, B: int = B, length: int = length) -> None:
+            prompt, options = np.zeros(1, np.int64), SampleOptions(length, filters)
+            for _ in samples(state.model, state.vocab, prompt, 1, B, options, n):
                 pass
 
-        def torch_written(cores: int, B: int = B, length: int = length) -> None:
-            torch_threads(cores)
-            for _ in islice(peers.sampling(checkpoint.model, B, 0.8), length):
+        def torch_written(n: int, B: int = B, length: int = length) -> None:
+            torch_threads(n)
+            for _ in islice(peers.sampling(state.model, B, 0.8), length):
                 pass
 
         plain, filtered = {"temperature": 0.8}, {"temperature": 0.8, "top_p": 0.9}
@@ -302,22 +305,22 @@ def sampling() -> Iterator[Sequence[str]]:
         yield f"GRU 256, {B} at once", *rates, f"{theirs / ours:.1f}", f"{ours / top_p:.2f}"
 
 
-def torch_threads(cores: int) -> None:
-    """Let PyTorch use so many cores."""
+def torch_threads(n: int) -> None:
+    """Let PyTorch use n cores."""
     import torch
 
-    torch.set_num_threads(cores)
+    torch.set_num_threads(n)
 
 
 def best(times: Mapping[tuple[str, int], float], who: str) -> tuple[float, int]:
-    """Return the shortest time of a program, and with how many cores."""
+    """Return the shortest time of a program and its number of cores."""
     return min((t, n) for (name, n), t in times.items() if name == who)
 
 
 def start() -> Iterator[Sequence[str]]:
-    """Time the start of commands beside that of the packages they are made of, as in a shell of a user."""
+    """Time the start of commands beside importing the packages that they use, as in a user's shell."""
     yield "start", "milliseconds", "to"
-    foreign = {"PYTHONDONTWRITEBYTECODE", *(f"{library}_THREADS" for library in threads.LIBRARIES)}
+    foreign = {"PYTHONDONTWRITEBYTECODE", *(f"{library}_THREADS" for library in cores.LIBRARIES)}
     environment = {name: value for name, value in os.environ.items() if name not in foreign}
     with tempfile.TemporaryDirectory() as folder:
         model = str(Path(folder, "model.npz"))
@@ -341,16 +344,18 @@ def scoring() -> Iterator[Sequence[str]]:
     from benchmarks import peers
 
     yield "scoring a text", "charrnn", "PyTorch", "ratio", "to a training step"
-    checkpoint, ids = run_of(DEFAULT)
+    state, ids = run_of(DEFAULT)
     text = ids[:100_000]
-    programs: dict[str, Step] = {
-        "ours": lambda: score_ids(checkpoint.model, [text], 0),
-        "theirs": peers.scoring(checkpoint.model, text),
-        "training": our_step(DEFAULT, max(counts())),
-    }
-    times, sizes = seconds(programs), (len(text), len(text), DEFAULT.B * DEFAULT.T)
-    rates = {name: size / times[name] for name, size in zip(programs, sizes, strict=True)}
-    ours, theirs, step = rates.values()
+    with our_step(DEFAULT, max(counts())) as training_step:
+        times = seconds(
+            {
+                "ours": lambda: score_ids(state.model, [text], 0),
+                "theirs": peers.scoring(state.model, text),
+                "training": training_step,
+            }
+        )
+    ours, theirs = len(text) / times["ours"], len(text) / times["theirs"]
+    step = DEFAULT.B * DEFAULT.T / times["training"]
     yield str(DEFAULT), f"{ours / 1e3:.1f}k/s", f"{theirs / 1e3:.1f}k/s", f"{ours / theirs:.2f}", f"{ours / step:.2f}"
 
 
@@ -358,7 +363,7 @@ def scale() -> Iterator[Sequence[str]]:
     """Time a plain loop."""
     from benchmarks import peers
 
-    yield "for scale", "characters a second"
+    yield "for scale", "characters per second"
     loop = seconds({"loop": peers.plain_loop(V, 100, 25)})["loop"]
     yield "a plain loop over one stream, tanh RNN, H = 100, T = 25, Adagrad", f"{25 / loop / 1e3:.1f}k/s"
 
@@ -375,9 +380,14 @@ TABLES = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the tables that were asked for."""
+    """Print the given tables."""
     parser = argparse.ArgumentParser(description="Time charrnn beside PyTorch.")
-    parser.add_argument("--only", default=",".join(TABLES), metavar="NAME,NAME", help=f"of {', '.join(TABLES)}; all")
+    parser.add_argument(
+        "--only",
+        default=",".join(TABLES),
+        metavar="NAME,NAME",
+        help=f"tables to print, of {', '.join(TABLES)}; default: all",
+    )
     parser.add_argument("--peak", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
     if given.peak:

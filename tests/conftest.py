@@ -22,19 +22,19 @@ def trained_run(folder: Path, steps: int) -> Run:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A short run, made once; tests work on copies of its model."""
+    """A short run, trained once; tests work on copies of its model."""
     return trained_run(tmp_path_factory.mktemp("trained"), 40)
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run too long to end before who reads its events has stopped it."""
-    return trained_run(tmp_path_factory.mktemp("undisturbed"), 120)
+def long_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run long enough to be stopped by a reader of its events; tests compare interrupted runs with it."""
+    return trained_run(tmp_path_factory.mktemp("long_run"), 120)
 
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with a text in it."""
+    """The working folder, which contains a text."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.txt").write_text(TEXT)
     return tmp_path

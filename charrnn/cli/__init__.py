@@ -1,4 +1,4 @@
-"""The command line: parses, calls the library, reports. Nothing heavy is imported before a command runs."""
+"""The command line: parses options, calls the library, prints results. Heavy modules are imported by the commands."""
 
 from typing import Annotated, NoReturn
 
@@ -10,7 +10,7 @@ from charrnn.cli.commands import Commands
 app = typer.Typer(
     name="charrnn",
     cls=Commands,
-    help="A character-level text generator: a NumPy RNN that learns from any text, and writes and scores more of it.",
+    help="Learn from any text, character by character, with a NumPy RNN; write and score text like it.",
     epilog="Every option can also be set by a variable: CHARRNN_HIDDEN_SIZE=512 is --hidden-size 512.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -19,9 +19,9 @@ app = typer.Typer(
 )
 
 
-def show_version(wanted: bool) -> None:
-    """Print the version and end."""
-    if wanted:
+def show_version(requested: bool) -> None:
+    """Print the version and exit."""
+    if requested:
         from charrnn import __version__
 
         print(f"charrnn {__version__}")
@@ -32,10 +32,10 @@ def show_version(wanted: bool) -> None:
 def common(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="The version.")
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Hold the options of the program itself; without a command, show the help."""
+    """Declare the options of the program itself; without a command, print the help."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(2)

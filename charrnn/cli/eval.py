@@ -1,84 +1,51 @@
-"""charrnn eval: how well a model expects a text, in bits a character."""
+"""charrnn eval: how well a model predicts a text, in bits per character."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from charrnn.cli.options import (
-    ColorOption,
-    DebugOption,
-    JsonOption,
-    ModelOption,
-    QuietOption,
-    ThreadsOption,
-    existing_model,
-    named_model,
-    option,
-    use_threads,
-)
+from charrnn.cli import options
+from charrnn.cli.options import option
 from charrnn.cli.streams import Output
-from charrnn.errors import UsageError
+from charrnn.core.errors import UsageError
+from charrnn.terminal.streams import Color
 
-if TYPE_CHECKING:
-    from charrnn.cli.texts import Scorer
+HEATMAPS = ("--heatmap", "--neurons", "--neuron")
+PICTURES = (*HEATMAPS, "--memory")
+SINGLE_STREAM = ("--per-char", "--next", *HEATMAPS)  # modes that read a text as one stream, without parallel passes
 
 
 def evaluate(
-    text: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="TEXT", show_default=False, help="Files, - for stdin; none: the held-out part."),
-    ] = None,
-    model: ModelOption = None,
-    lines: Annotated[bool, option("--lines", text="A row a line, each scored on its own.")] = False,
-    per_char: Annotated[
-        bool, option("--per-char", text="A row a character: its surprisal, probability and rank.")
-    ] = False,
-    next_count: Annotated[
-        int | None, option("--next", metavar="N", min=1, text="The N likeliest next characters after the text.")
-    ] = None,
-    against: Annotated[
-        list[str] | None,
-        option("--against", metavar="MODEL", text="Score by this model too, and name the best; may be repeated."),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        option("--threshold", metavar="X", text="With --lines: pass on only lines above X bits a character."),
-    ] = None,
-    below: Annotated[bool, option("--below", text="With --threshold: pass on only lines below it.")] = False,
-    against_baselines: Annotated[
-        bool, option("--against-baselines", text="Also score by an order-7 model, gzip, bz2 and xz.")
-    ] = False,
-    novelty: Annotated[
-        bool, option("--novelty", text="How much of each text is copied from the training text.")
-    ] = False,
-    dynamic: Annotated[
-        bool, option("--dynamic", text="Learn while reading, each character scored first; the file stays.")
-    ] = False,
-    heatmap: Annotated[
-        bool, option("--heatmap", text="The text in colours: how unexpected each character was.")
-    ] = False,
-    neurons: Annotated[
-        bool, option("--neurons", text="The units that follow something in the text, and what.")
-    ] = False,
-    neuron: Annotated[
-        str | None, option("--neuron", metavar="LAYER:UNIT", text="The text in colours: what this unit holds.")
-    ] = None,
-    memory: Annotated[
-        bool, option("--memory", text="How far back the model remembers: gradients and losses by lag.")
-    ] = False,
-    html: Annotated[str | None, option("--html", metavar="FILE", text="Put the picture into a page.")] = None,
-    svg: Annotated[str | None, option("--svg", metavar="FILE", text="Put the picture into an SVG.")] = None,
-    threads: ThreadsOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    color: ColorOption = "auto",
-    debug: DebugOption = False,
+    text: list[str] | None = options.argument("TEXT", "Files, - for stdin; none: the held-out part."),
+    model: str | None = options.MODEL,
+    lines: bool = option("--lines", "Score each line on its own: one row per line.", False),
+    per_char: bool = option("--per-char", "Write one row per character: surprisal, probability and rank.", False),
+    next_count: int | None = option("--next N", "Write the N most likely next characters after the text.", min=1),
+    against: list[str] | None = option(
+        "--against MODEL", "Score with this model too, and name the best; may be repeated."
+    ),
+    threshold: float | None = option("--threshold X", "With --lines: pass on only lines above X bits per character."),
+    below: bool = option("--below", "With --threshold: pass on only lines below it.", False),
+    against_baselines: bool = option(
+        "--against-baselines", "Score with an order-7 model, gzip, bz2 and xz too.", False
+    ),
+    novelty: bool = option("--novelty", "Measure how much of each text is copied from the training text.", False),
+    dynamic: bool = option(
+        "--dynamic", "Learn from each character after scoring it; the model file stays unchanged.", False
+    ),
+    heatmap: bool = option("--heatmap", "Colour the text by how unexpected each character was.", False),
+    neurons: bool = option("--neurons", "Find the units that follow a property of the text.", False),
+    neuron: str | None = option("--neuron LAYER:UNIT", "Colour the text by the activation of this unit."),
+    memory: bool = option("--memory", "Measure how far back the model remembers: gradients and losses by lag.", False),
+    html: str | None = option("--html FILE", "Write the picture to an HTML page."),
+    svg: str | None = option("--svg FILE", "Write the picture to an SVG file."),
+    threads: int | None = options.THREADS,
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
+    color: Color = options.COLOR,
+    debug: bool = options.DEBUG,
 ) -> None:
-    """Score texts in bits a character.
+    """Score texts in bits per character.
 
-    A row a text: bits a character, characters, name. For example:
+    Each text has a row: bits per character, characters, name. For example:
 
     \b
     charrnn eval -m novel chapter1.txt chapter2.txt
@@ -96,119 +63,98 @@ def evaluate(
     charrnn eval -m novel --neuron 0:3 --html unit.html letter.txt
     charrnn eval -m novel --memory --svg memory.svg
     """
-    pictures = {"--heatmap": heatmap, "--neurons": neurons, "--neuron": neuron is not None, "--memory": memory}
-    check_together(
-        {
-            "--lines": lines,
-            "--per-char": per_char,
-            "--next": next_count,
-            "--novelty": novelty,
-            **pictures,
-            "--memory": memory,
-        },
-        {"--dynamic": dynamic, "--against-baselines": against_baselines},
-        against,
-    )
-    check_threshold(threshold, below, lines, against)
-    check_files({"--html": html, "--svg": svg}, pictures)
-    picture = next((name for name, given in pictures.items() if given), None)
-    use_threads(threads, shared=dynamic or per_char or bool(next_count) or picture not in (None, "--memory"))
-    paths = [existing_model(model, quiet), *(named_model(name, "--against") for name in against or ())]
-    names = [model or str(paths[0]), *(against or ())]
-    from charrnn.cli.texts import Scorer
+    modes = {
+        "--lines": lines,
+        "--per-char": per_char,
+        "--next": next_count is not None,
+        "--novelty": novelty,
+        "--heatmap": heatmap,
+        "--neurons": neurons,
+        "--neuron": neuron is not None,
+        "--memory": memory,
+    }
+    mode = only_mode([name for name, given in modes.items() if given], dynamic, against_baselines, bool(against))
+    check_threshold(threshold, below, mode, bool(against))
+    pictures = given_pictures({"--html": html, "--svg": svg}, mode)
+    options.use_threads(threads, shared=dynamic or mode in SINGLE_STREAM)
+    against = against or []
+    paths = [options.existing_model(model, quiet), *(options.named_model(other, "--against") for other in against)]
+    from charrnn.api import Model
+    from charrnn.checkpoint.store import CheckpointStore
 
-    scorers = [Scorer.load(name, path) for name, path in zip(names, paths, strict=True)]
-    texts, output = text or [], Output()
-    if picture:
-        draw(picture, neuron, texts, scorers, output, html, svg, json, quiet)
-    elif lines:
-        from charrnn.cli.eval_lines import Bar, score_lines
+    given = zip(paths, [model or str(paths[0]), *against], strict=True)
+    models = [Model(*CheckpointStore(path).load_model(), path, name) for path, name in given]
+    names, output = text or [], Output(json, quiet)
+    if mode in PICTURES:
+        from charrnn.cli.picture_files import picture_files
 
-        score_lines(texts, scorers, output, json, None if threshold is None else Bar(threshold, below), quiet)
-    elif per_char:
-        from charrnn.cli.eval_characters import score_characters
+        files = picture_files(pictures, names, models)
+    if memory:
+        from charrnn.cli.eval_memory import write_memory
 
-        score_characters(texts, scorers[0], output, json, quiet)
-    elif next_count:
-        from charrnn.cli.eval_characters import tell_next
+        write_memory(names, models, output, files)
+    elif mode in HEATMAPS:
+        from charrnn.cli.eval_pictures import Canvas, draw_heatmap, draw_neuron, draw_neurons
 
-        tell_next(texts, scorers[0], output, json, next_count, quiet)
+        canvas = Canvas(models[0], output, files)
+        if neuron is not None:
+            draw_neuron(names, neuron, canvas)
+        else:
+            (draw_neurons if neurons else draw_heatmap)(names, canvas)
     elif novelty:
-        from charrnn.cli.eval_novelty import tell_novelty
+        from charrnn.cli.eval_novelty import write_novelty
 
-        tell_novelty(texts, scorers[0], output, json, quiet)
-    elif against_baselines:
-        from charrnn.cli.eval_texts import score_against_baselines
+        write_novelty(names, models[0], output)
+    elif per_char or next_count is not None:
+        from charrnn.cli.eval_characters import score_characters, write_next
 
-        score_against_baselines(texts, scorers[0], output, json, dynamic, quiet)
+        if next_count is None:
+            score_characters(names, models[0], output)
+        else:
+            write_next(names, models[0], output, next_count)
     else:
-        from charrnn.cli.eval_texts import score_texts
+        from charrnn.cli.eval_texts import score_against_baselines, score_lines, score_texts
 
-        score_texts(texts, scorers, output, json, dynamic, quiet)
-
-
-def draw(
-    picture: str,
-    neuron: str | None,
-    texts: Sequence[str],
-    scorers: "Sequence[Scorer]",
-    output: Output,
-    html: str | None,
-    svg: str | None,
-    json: bool,
-    quiet: bool,
-) -> None:
-    """Draw the picture that an option names."""
-    from charrnn.cli.picture_files import PictureFiles
-
-    in_use = [str(path) for scorer in scorers for path in (scorer.path, *scorer.trained.origin.sources)]
-    files = PictureFiles.named(html, svg, [*texts, *in_use], quiet)
-    if picture == "--memory":
-        from charrnn.cli.eval_memory import tell_memory
-
-        tell_memory(texts, scorers, output, files, json, quiet)
-        return
-    from charrnn.cli.eval_pictures import Easel, draw_heatmap, draw_neuron, draw_neurons
-
-    easel = Easel(scorers[0], output, files, json, quiet)
-    if picture == "--heatmap":
-        draw_heatmap(texts, easel)
-    elif picture == "--neurons":
-        draw_neurons(texts, easel)
-    elif neuron is not None:
-        draw_neuron(texts, neuron, easel)
+        if lines:
+            score_lines(names, models, output, threshold, below)
+        elif against_baselines:
+            score_against_baselines(names, models[0], output, dynamic)
+        else:
+            score_texts(names, models, output, dynamic)
 
 
-def check_together(modes: dict[str, object], whole: dict[str, object], against: list[str] | None) -> None:
-    """Raise UsageError for options of which only one can be had."""
-    given = [name for name, value in modes.items() if value]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)}: give one of them")
-    others = [name for name, value in whole.items() if value]
-    if given and others:
-        raise UsageError(f"{others[0]} scores whole texts: leave it out, or {given[0]}")
-    if against and given and given[0] not in ("--lines", "--memory"):
-        raise UsageError(f"{given[0]} is of one model: leave it out, or --against")
-    if against and whole["--against-baselines"]:
+def only_mode(modes: list[str], dynamic: bool, against_baselines: bool, against: bool) -> str | None:
+    """Return the given mode, None to score whole texts; raises UsageError for options that exclude each other."""
+    if len(modes) > 1:
+        raise UsageError(f"{' and '.join(modes)}: give one of them")
+    if modes and (dynamic or against_baselines):
+        other = "--dynamic" if dynamic else "--against-baselines"
+        raise UsageError(f"{other} scores whole texts: leave it out, or leave out {modes[0]}")
+    if against and modes and modes[0] not in ("--lines", "--memory"):
+        raise UsageError(f"{modes[0]} takes one model: leave it out, or leave out --against")
+    if against and against_baselines:
         raise UsageError("--against and --against-baselines: give one of them")
+    return modes[0] if modes else None
 
 
-def check_files(files: dict[str, str | None], pictures: dict[str, bool]) -> None:
-    """Raise UsageError for a file of a picture without a picture."""
-    given = [name for name, file in files.items() if file is not None]
-    if given and not any(pictures.values()):
-        raise UsageError(f"{given[0]} {files[given[0]]}: needs {' or '.join(pictures)}")
-
-
-def check_threshold(threshold: float | None, below: bool, lines: bool, against: list[str] | None) -> None:
-    """Raise UsageError unless a threshold is one that lines can be held against."""
+def check_threshold(threshold: float | None, below: bool, mode: str | None, against: bool) -> None:
+    """Raise UsageError for a threshold that lines cannot be compared with."""
     if below and threshold is None:
-        raise UsageError("--below: needs a --threshold")
+        raise UsageError("--below: needs --threshold")
     if threshold is None:
         return
-    if not lines:
+    if mode != "--lines":
         raise UsageError(f"--threshold {threshold}: needs --lines")
     if against:
-        raise UsageError(f"--threshold {threshold}: is for one model: leave out --against")
+        raise UsageError(f"--threshold {threshold}: takes one model: leave out --against")
     if not math.isfinite(threshold):
-        raise UsageError(f"--threshold {threshold}: must be a number of bits a character")
+        raise UsageError(f"--threshold {threshold}: must be a number of bits per character")
+
+
+def given_pictures(files: dict[str, str | None], mode: str | None) -> dict[str, str]:
+    """Return the picture files that were given, by option; raises UsageError for a file without a picture."""
+    given = {name: file for name, file in files.items() if file is not None}
+    for name, file in given.items():
+        if mode not in PICTURES:
+            raise UsageError(f"{name} {file}: needs {' or '.join(PICTURES)}")
+    return given

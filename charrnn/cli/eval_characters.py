@@ -1,52 +1,54 @@
-"""charrnn eval --per-char and --next: how each character was expected, and which ones would come next."""
+"""charrnn eval --per-char and --next: how likely each character was, and which ones are likely to come next."""
 
 from collections.abc import Sequence
 from itertools import chain, tee
 from typing import Any
 
+from charrnn.api import Model
+from charrnn.cli.eval_inputs import EncodedText, note_unknown, open_texts
 from charrnn.cli.streams import Output
-from charrnn.cli.texts import Encoded, Scorer, in_form, tell_unknown, texts_to_score
-from charrnn.evaluate import Expectation, bits, expectations, likeliest
+from charrnn.core.score import bits
+from charrnn.evaluation.characters import Prediction, likeliest, predictions
 
-ESCAPES = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\r"}  # what a row cannot hold
-
-
-def score_characters(names: Sequence[str], scorer: Scorer, output: Output, json: bool, quiet: bool) -> None:
-    """Write a row a character of each text, read as one stream."""
-    vocab, model = scorer.vocab, scorer.trained.model
-    for name, blocks in texts_to_score(names, scorer.trained, quiet):
-        to_score, to_write = tee(in_form(blocks, vocab))
-        text = Encoded(to_score, vocab)
-        found = expectations(model, text, vocab.start_id)
-        for expected, character in zip(found, chain.from_iterable(to_write), strict=True):
-            write(output, name, scorer, character, expected, json)
-        tell_unknown(name, [text.unknown], [scorer], quiet)
+ESCAPES = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\r"}  # characters that break a row
 
 
-def tell_next(names: Sequence[str], scorer: Scorer, output: Output, json: bool, count: int, quiet: bool) -> None:
-    """Write a row for each of the characters that are likeliest after each text."""
-    vocab, model = scorer.vocab, scorer.trained.model
-    for name, blocks in texts_to_score(names, scorer.trained, quiet):
-        text = Encoded(blocks, vocab)
-        found = likeliest(model, text, vocab.start_id, count)
-        tell_unknown(name, [text.unknown], [scorer], quiet)
-        for expected in found:
-            write(output, name, scorer, vocab.characters[expected.id], expected, json)
+def score_characters(names: Sequence[str], model: Model, output: Output) -> None:
+    """Write one row per character of each text, read as one stream."""
+    vocab = model.vocab
+    for name, blocks in open_texts(names, model, output):
+        to_score, to_write = tee(vocab.normalized_blocks(blocks))
+        text = EncodedText(to_score, vocab)
+        found = predictions(model.network, text, vocab.start_id)
+        for prediction, character in zip(found, chain.from_iterable(to_write), strict=True):
+            write_character(output, name, model, character, prediction)
+        note_unknown(output, name, [text.unknown], [model])
 
 
-def write(output: Output, name: str, scorer: Scorer, character: str, expected: Expectation | None, json: bool) -> None:
-    """Write a character and how it was expected: bits, probability, rank; nothing of one that the model lacks."""
-    if json:
-        output.record(record(name, scorer, character, expected))
+def write_next(names: Sequence[str], model: Model, output: Output, count: int) -> None:
+    """Write one row for each of the `count` characters that are most likely after each text."""
+    vocab = model.vocab
+    for name, blocks in open_texts(names, model, output):
+        text = EncodedText(blocks, vocab)
+        found = likeliest(model.network, text, vocab.start_id, count)
+        note_unknown(output, name, [text.unknown], [model])
+        for prediction in found:
+            write_character(output, name, model, vocab.characters[prediction.id], prediction)
+
+
+def write_character(output: Output, name: str, model: Model, character: str, prediction: Prediction | None) -> None:
+    """Write a character with its bits, probability and rank; dashes for one that the model does not know."""
+    if output.json:
+        output.record(character_record(name, model, character, prediction))
         return
     figures = ["-", "-", "-"]
-    if expected:
-        figures = [f"{bits(expected.nats):.4f}", f"{expected.probability:.6f}", str(expected.rank)]
-    output.write("\t".join([*figures, character.translate(ESCAPES)]) + "\n")
+    if prediction:
+        figures = [f"{bits(prediction.nats):.4f}", f"{prediction.probability:.6f}", str(prediction.rank)]
+    output.row(*figures, character.translate(ESCAPES))
 
 
-def record(name: str, scorer: Scorer, character: str, expected: Expectation | None) -> dict[str, Any]:
-    """Return the JSON object of a character."""
-    figures = (expected.nats, bits(expected.nats), expected.probability, expected.rank) if expected else (None,) * 4
-    keys = ("nats", "bits", "probability", "rank")
-    return {"text": name, "model": str(scorer.path), "char": character, **dict(zip(keys, figures, strict=True))}
+def character_record(name: str, model: Model, character: str, p: Prediction | None) -> dict[str, Any]:
+    """Return the JSON object of a character, with null for what is not known."""
+    losses = {"nats": p and p.nats, "bits": p and bits(p.nats)}
+    chances = {"probability": p and p.probability, "rank": p and p.rank}
+    return {"text": name, "model": str(model.path), "char": character, **losses, **chances}

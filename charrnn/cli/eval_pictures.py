@@ -1,148 +1,158 @@
-"""charrnn eval --heatmap, --neurons and --neuron: a text in colours, by its surprisal or by what a unit holds."""
+"""charrnn eval --heatmap, --neurons and --neuron: a text in colours, by its surprisal or by a unit's activation."""
 
 import math
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice, tee
+from pathlib import Path
 
 import numpy as np
 
-from charrnn.cli.eval_characters import record
-from charrnn.cli.picture_files import PictureFiles
+from charrnn.analysis.correlations import BestUnit, best_units, excerpt_activations, unit_activations
+from charrnn.analysis.units import Unit, unit_named
+from charrnn.api import Model
+from charrnn.cli.eval_characters import character_record
+from charrnn.cli.eval_inputs import note_unknown, open_texts
+from charrnn.cli.picture_files import save_pictures
 from charrnn.cli.streams import Output
-from charrnn.cli.texts import Scorer, in_form, tell_unknown, texts_to_score
-from charrnn.errors import TextError
-from charrnn.evaluate import bits, expectations
-from charrnn.neurons import Unit, find, followed, shown, unit_named
-from charrnn.pictures import BITS, Piece, Shading, both_ways, page, text_html, text_svg
-from charrnn.terminal import shaded
-from charrnn.vocab import UNKNOWN
+from charrnn.core.errors import TextError
+from charrnn.core.score import bits
+from charrnn.core.vocab import UNKNOWN
+from charrnn.evaluation.characters import predictions
+from charrnn.plots.heatmap import BITS, Heatmap, Piece, diverging_scale
+from charrnn.plots.html import page, text_html
+from charrnn.plots.svg import text_svg
+from charrnn.terminal.pictures import heatmap_lines
 
-PIECE = 1024  # characters that are drawn at a time
-PICTURES = 4  # of units at most, with --neurons
+CHARS_PER_PIECE = 1024  # characters that are drawn at a time
+MAX_UNITS_DRAWN = 4  # per text, with --neurons
 
 
-class Easel:
-    """Where texts are drawn: on stdout as they are read, or into files; with --json stdout has values instead."""
+class Canvas:
+    """Draws texts on stdout as they are read, or into files; with --json, stdout has the values instead."""
 
-    def __init__(self, scorer: Scorer, output: Output, files: PictureFiles, json: bool, quiet: bool) -> None:
-        self.scorer, self.output, self.files, self.json, self.quiet = scorer, output, files, json, quiet
-        self.begun = False
+    def __init__(self, model: Model, output: Output, files: Mapping[str, Path]) -> None:
+        self.model, self.output, self.files = model, output, files
+        self.started = False
 
     def texts(self, names: Sequence[str]) -> Iterator[tuple[str, Iterator[str]]]:
-        """Yield each text's name and its pieces, in the model's form."""
-        for name, blocks in texts_to_score(names, self.scorer.trained, self.quiet):
-            yield name, self.pieces(name, in_form(blocks, self.scorer.vocab))
+        """Yield the name and the pieces of each text, normalized for the model."""
+        for name, blocks in open_texts(names, self.model, self.output):
+            yield name, self.pieces(name, self.model.vocab.normalized_blocks(blocks))
 
     def pieces(self, name: str, blocks: Iterable[str]) -> Iterator[str]:
-        """Cut blocks, so that a text is drawn as it is read; at its end say how much of it the model does not know.
+        """Cut blocks into pieces, so that a text is drawn as it is read; at its end note the unknown characters.
 
-        Raises TextError if that is all of it.
+        Raises TextError if all of them are unknown.
         """
         chars = unknown = 0
-        for piece in (block[i : i + PIECE] for block in blocks for i in range(0, len(block), PIECE)):
+        for piece in (
+            block[i : i + CHARS_PER_PIECE] for block in blocks for i in range(0, len(block), CHARS_PER_PIECE)
+        ):
             chars += len(piece)
-            unknown += int(np.count_nonzero(self.scorer.vocab.encode(piece) == UNKNOWN))
+            unknown += int(np.count_nonzero(self.model.vocab.encode(piece) == UNKNOWN))
             yield piece
         if chars == unknown:
-            raise TextError(f"{name}: holds no character that the model knows: there is nothing to draw")
-        tell_unknown(name, [unknown], [self.scorer], self.quiet)
+            raise TextError(f"{name}: contains no character that the model knows: nothing to draw")
+        note_unknown(self.output, name, [unknown], [self.model])
 
-    def draw(self, shadings: Iterable[Shading], title: str) -> None:
-        """Draw pictures of texts, all of them in one file of each kind."""
+    def draw(self, heatmaps: Iterable[Heatmap], title: str) -> None:
+        """Draw heat maps, all of them in one file of each kind."""
         if self.files:
-            kept = [shading.kept() for shading in shadings]
-            self.files.save(lambda: page(title, *map(text_html, kept)), lambda: text_svg(kept))
-            return
-        for shading in shadings:
-            if self.json:
-                deque(shading.pieces, maxlen=0)  # which writes the values as they come
-            else:
-                self.part()
-                for line in shaded(shading, sys.stdout):
-                    self.output.raw(line)
-                    self.output.flush()
+            kept = [replace(heatmap, pieces=list(heatmap.pieces)) for heatmap in heatmaps]
+            title = f"{self.model.path.stem}: {title}"
+            return save_pictures(
+                self.files, lambda: page(title, *map(text_html, kept)), lambda: text_svg(kept), self.output
+            )
+        for heatmap in heatmaps:
+            if self.output.json:
+                deque(heatmap.pieces, maxlen=0)  # values are written as they are computed
+                continue
+            self.separate()
+            for line in heatmap_lines(heatmap, sys.stdout):
+                self.output.raw(line)
+                self.output.flush()
 
-    def part(self) -> None:
-        """Leave a line empty between one thing and the next."""
-        if self.begun and not self.json:
+    def separate(self) -> None:
+        """Write an empty line, except before the first part of the output."""
+        if self.started and not self.output.json:
             self.output.write("\n")
-        self.begun = True
+        self.started = True
 
 
-# ---- surprise ----
+# ---- surprisal ----
 
 
-def draw_heatmap(names: Sequence[str], easel: Easel) -> None:
-    """Draw each text in the colours of its surprisal."""
-    texts = ((name, surprisals(name, text, easel)) for name, text in easel.texts(names))
-    shadings = (Shading(f"{name}: surprise in bits", BITS, found) for name, found in texts)
-    easel.draw(shadings, f"{easel.scorer.path.stem}: surprise in bits")
+def draw_heatmap(names: Sequence[str], canvas: Canvas) -> None:
+    """Draw each text coloured by its surprisal."""
+    texts = ((name, surprisals(name, text, canvas)) for name, text in canvas.texts(names))
+    canvas.draw((Heatmap(f"{name}: surprise in bits", BITS, pieces) for name, pieces in texts), "surprise in bits")
 
 
-def surprisals(name: str, text: Iterable[str], easel: Easel) -> Iterator[Piece]:
+def surprisals(name: str, text: Iterable[str], canvas: Canvas) -> Iterator[Piece]:
     """Read a text as one stream; yield its pieces with the bits of each character, NaN for unknown ones."""
-    scorer = easel.scorer
+    model = canvas.model
     to_score, to_draw = tee(text)
-    found = expectations(scorer.trained.model, map(scorer.vocab.encode, to_score), scorer.vocab.start_id)
+    found = predictions(model.network, map(model.vocab.encode, to_score), model.vocab.start_id)
     for piece in to_draw:
         values = np.full(len(piece), math.nan)
-        for n, (character, expected) in enumerate(zip(piece, islice(found, len(piece)), strict=True)):
-            if expected:
-                values[n] = bits(expected.nats)
-            if easel.json:
-                easel.output.record(record(name, scorer, character, expected))
+        for n, (character, prediction) in enumerate(zip(piece, islice(found, len(piece)), strict=True)):
+            if prediction:
+                values[n] = bits(prediction.nats)
+            if canvas.output.json:
+                canvas.output.record(character_record(name, model, character, prediction))
         yield piece, values
 
 
 # ---- units ----
 
 
-def draw_neuron(names: Sequence[str], neuron: str, easel: Easel) -> None:
-    """Draw each text in the colours of what a unit holds; it is held in memory, for the colours to fit the values."""
-    unit = unit_named(neuron, easel.scorer.trained.model.config)
-    texts = ((name, activations(name, text, unit, easel)) for name, text in easel.texts(names))
-    shadings = (of_unit(f"{name}: unit {unit}", list(found)) for name, found in texts)
-    easel.draw(shadings, f"{easel.scorer.path.stem}: unit {unit}")
+def draw_neuron(names: Sequence[str], unit_name: str, canvas: Canvas) -> None:
+    """Draw each text coloured by the activation of a unit; it is held in memory, to fit the colours to the values."""
+    unit = unit_named(unit_name, canvas.model.network.config)
+    texts = ((name, activations(name, text, unit, canvas)) for name, text in canvas.texts(names))
+    canvas.draw((unit_heatmap(f"{name}: unit {unit}", list(pieces)) for name, pieces in texts), f"unit {unit}")
 
 
-def activations(name: str, text: Iterable[str], unit: Unit, easel: Easel) -> Iterator[Piece]:
-    """Read a text as one stream; yield its pieces with what a unit holds after each character."""
-    scorer = easel.scorer
-    for piece, values in followed(scorer.trained.model, text, scorer.vocab, unit):
-        if easel.json:
+def activations(name: str, text: Iterable[str], unit: Unit, canvas: Canvas) -> Iterator[Piece]:
+    """Read a text as one stream; yield its pieces with the activation of a unit after each character."""
+    model = canvas.model
+    for piece, values in unit_activations(model.network, text, model.vocab, unit):
+        if canvas.output.json:
             for character, value in zip(piece, values.tolist(), strict=True):
                 known = {"char": character, "activation": None if math.isnan(value) else value}
-                easel.output.record({"text": name, "model": str(scorer.path), "unit": str(unit), **known})
+                canvas.output.record({"text": name, "model": str(model.path), "unit": str(unit), **known})
         yield piece, values
 
 
-def of_unit(title: str, pieces: Sequence[Piece], largest: float = 0) -> Shading:
-    """Return a picture of a unit whose colours go from its largest activation to as much below zero."""
+def unit_heatmap(title: str, pieces: Sequence[Piece], largest: float = 0) -> Heatmap:
+    """Return a heat map with colours from minus the largest activation to plus the largest; 0: find the largest."""
     largest = largest or max((float(np.nanmax(np.abs(h), initial=0)) for _, h in pieces), default=0)
-    return Shading(title, both_ways(largest or 1), pieces)
+    return Heatmap(title, diverging_scale(largest or 1), pieces)
 
 
-def draw_neurons(names: Sequence[str], easel: Easel) -> None:
-    """Write the units that are easiest to read, a row each, and draw a part of the text as the best of them see it."""
-    shadings = (shading for name, text in easel.texts(names) for shading in units(name, text, easel))
-    easel.draw(shadings, f"{easel.scorer.path.stem}: the units that are easiest to read")
+def draw_neurons(names: Sequence[str], canvas: Canvas) -> None:
+    """Write the units that are easiest to interpret, one row per property, and draw an excerpt for the best of them."""
+    heatmaps = (heatmap for name, text in canvas.texts(names) for heatmap in unit_heatmaps(name, text, canvas))
+    canvas.draw(heatmaps, "the units that are easiest to read")
 
 
-def units(name: str, text: Iterable[str], easel: Easel) -> Iterator[Shading]:
-    """Write the rows of a text: correlation, unit, property, name; yield the pictures of the best units."""
-    scorer = easel.scorer
-    model, vocab = scorer.trained.model, scorer.vocab
-    findings = find(model, text, vocab)
-    easel.part()
+def unit_heatmaps(name: str, text: Iterable[str], canvas: Canvas) -> Iterator[Heatmap]:
+    """Write the rows of a text (correlation, unit, property, name); yield the heat maps of the best units."""
+    model, output = canvas.model, canvas.output
+    findings = best_units(model.network, text, model.vocab)
+    canvas.separate()
     for unit, what, r, *_ in findings:
-        if easel.json:
+        if output.json:
             row = {"unit": str(unit), "property": what, "correlation": r}
-            easel.output.record({"text": name, "model": str(scorer.path), **row})
+            output.record({"text": name, "model": str(model.path), **row})
         else:
-            easel.output.write(f"{r:+.3f}\t{unit}\t{what}\t{name}\n")
-    best = {found.unit: found for found in reversed(findings)}  # of each unit what it follows best
-    for unit, what, r, largest, excerpt in [found for found in findings if best[found.unit] == found][:PICTURES]:
-        values = shown(model, excerpt, vocab, unit)
-        yield of_unit(f"{name}: unit {unit}, {what} ({r:+.3f})", [(excerpt.text, values)], largest)
+            output.row(f"{r:+.3f}", str(unit), what, name)
+    best = dict[Unit, BestUnit]()
+    for found in findings:
+        best.setdefault(found.unit, found)
+    for unit, what, r, largest, excerpt in islice(best.values(), MAX_UNITS_DRAWN):
+        values = excerpt_activations(model.network, excerpt, model.vocab, unit)
+        yield unit_heatmap(f"{name}: unit {unit}, {what} ({r:+.3f})", [(excerpt.text, values)], largest)

@@ -1,143 +1,177 @@
-"""charrnn eval of whole texts: by a model, by several side by side, or by a model and the baselines."""
+"""charrnn eval of texts and of lines: with one model, with several side by side, or with one model and baselines."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import tee
 from operator import add
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from charrnn.cli.streams import Output
-from charrnn.cli.texts import (
-    Encoded,
-    Scorer,
-    Text,
-    bits_column,
+from charrnn.api import Model
+from charrnn.cli.eval_inputs import (
+    EncodedText,
     held_out_text,
-    own_text,
-    record,
-    tell_unknown,
-    texts_to_score,
+    load_model_corpus,
+    named_texts,
+    note_unknown,
+    open_texts,
 )
-from charrnn.dynamic import score_dynamically
-from charrnn.errors import TextError
-from charrnn.evaluate import Score, bits, full_nats, last, score
-from charrnn.vocab import UNKNOWN
-
-if TYPE_CHECKING:
-    from charrnn.baselines import Baseline
-
-
-class Table:
-    """The rows of texts: a figure a model, beside them the best one's name where there are several; at last a total."""
-
-    def __init__(self, scorers: Sequence[Scorer], output: Output, json: bool) -> None:
-        self.scorers, self.output, self.json = scorers, output, json
-        self.total = [Score() for _ in scorers]
-        self.costs = [0.0 for _ in scorers]
-        self.texts = 0
-
-    def add(self, name: str, scores: Sequence[Score], costs: Sequence[float]) -> None:
-        """Write the row of a text: its scores, and what it costs each model down to the last character, in nats."""
-        self.write(name, scores, costs)
-        self.total = list(map(add, self.total, scores))
-        self.costs = list(map(add, self.costs, costs))
-        self.texts += 1
-
-    def close(self) -> None:
-        """Write the total of several texts."""
-        if self.texts > 1:
-            self.write(None, self.total, self.costs)
-
-    def write(self, name: str | None, scores: Sequence[Score], costs: Sequence[float]) -> None:
-        """Write a row, or an object a model."""
-        best = min(range(len(costs)), key=costs.__getitem__)
-        several = len(self.scorers) > 1
-        if self.json:
-            for k, (scorer, result) in enumerate(zip(self.scorers, scores, strict=True)):
-                more = {"best": k == best} if several else {}
-                self.output.record(record(name, str(scorer.path), result) | interval(result) | more)
-            return
-        columns = [*map(bits_column, scores), *([self.scorers[best].name] if several else [])]
-        self.output.write("\t".join([*columns, str(scores[0].chars), name or "total"]) + "\n")
+from charrnn.cli.streams import Output
+from charrnn.core.errors import TextError
+from charrnn.core.score import Score, bits
+from charrnn.core.vocab import UNKNOWN
+from charrnn.evaluation import confidence
+from charrnn.evaluation.dynamic import score_dynamically
+from charrnn.evaluation.lines import LineScorer, full_nats, line_batches
+from charrnn.evaluation.text import last, score
 
 
-def interval(result: Score) -> dict[str, list[float] | None]:
-    """Return the confidence interval of a mean in bits, as JSON has it."""
-    found = result.interval
-    return {"ci95_bits_per_char": [bits(end) for end in found] if found else None}
-
-
-def score_texts(
-    names: Sequence[str], scorers: Sequence[Scorer], output: Output, json: bool, dynamic: bool, quiet: bool
-) -> None:
-    """Write a row a text, and a total of several."""
-    table = Table(scorers, output, json)
-    for name, blocks in texts_to_score(names, scorers[0].trained, quiet):
-        copies = tee(blocks, len(scorers))
-        texts = [Encoded(copy, scorer.vocab) for copy, scorer in zip(copies, scorers, strict=True)]
-        scores = abreast([scores_of(scorer, text, dynamic) for scorer, text in zip(scorers, texts, strict=True)])
+def score_texts(names: Sequence[str], models: Sequence[Model], output: Output, dynamic: bool) -> None:
+    """Write one row per text, and the total of several texts."""
+    count, total, total_nats = 0, [Score() for _ in models], [0.0 for _ in models]
+    score_by = score_dynamically if dynamic else score
+    for name, blocks in open_texts(names, models[0], output):
+        pairs = zip(models, tee(blocks, len(models)), strict=True)
+        texts = [EncodedText(copy, model.vocab) for model, copy in pairs]
+        scores = advance_together(
+            [score_by(model.network, text, model.vocab.start_id) for model, text in zip(models, texts, strict=True)]
+        )
         check_scored(name, scores[0])
-        tell_unknown(name, [text.unknown for text in texts], scorers, quiet)
-        costs = [full_nats(text.vocab, result, text.stand_ins) for text, result in zip(texts, scores, strict=True)]
-        table.add(name, scores, costs)
-    table.close()
+        note_unknown(output, name, [text.unknown for text in texts], models)
+        nats = [full_nats(text.vocab, result, text.replaced) for text, result in zip(texts, scores, strict=True)]
+        write_scores(output, name, models, scores, nats, str(scores[0].chars), name)
+        count, total, total_nats = count + 1, list(map(add, total, scores)), list(map(add, total_nats, nats))
+    if count > 1:
+        write_scores(output, None, models, total, total_nats, str(total[0].chars), "total")
 
 
-def scores_of(scorer: Scorer, text: Encoded, dynamic: bool) -> Iterator[Score]:
-    """Score a text by a model; yield the score so far."""
-    by = score_dynamically if dynamic else score
-    return by(scorer.trained.model, text, scorer.vocab.start_id)
+def advance_together(scorings: Sequence[Iterator[Score]]) -> list[Score]:
+    """Run several scorings of one text to their ends; return their last scores.
 
-
-def abreast(scorings: Sequence[Iterator[Score]]) -> list[Score]:
-    """Bring several scorings of a text to their ends, none far ahead of another: what one has read the others need."""
+    The one that has read least advances next, so that no model's part of the text must be kept for the others.
+    """
     results = [Score() for _ in scorings]
     active = set(range(len(scorings)))
     while active:
-        hindmost = min(active, key=lambda k: (results[k].chars + results[k].unknown, k))
-        result = next(scorings[hindmost], None)
+        slowest = min(active, key=lambda k: (results[k].chars + results[k].unknown, k))
+        result = next(scorings[slowest], None)
         if result is None:
-            active.remove(hindmost)
+            active.remove(slowest)
         else:
-            results[hindmost] = result
+            results[slowest] = result
     return results
 
 
 def check_scored(name: str, result: Score) -> None:
-    """Raise TextError if a model knows nothing of a text."""
+    """Raise TextError if no character of a text could be scored."""
     if not result.chars:
-        raise TextError(f"{name}: holds no character that the model knows: there is nothing to score")
+        raise TextError(f"{name}: contains no character that the model knows: nothing to score")
 
 
-def score_against_baselines(
-    names: Sequence[str], scorer: Scorer, output: Output, json: bool, dynamic: bool, quiet: bool
+def score_against_baselines(names: Sequence[str], model: Model, output: Output, dynamic: bool) -> None:
+    """Write one row per text for the model and for each baseline, all on the characters that the model knows.
+
+    A text is held in memory.
+    """
+    training, held_out = load_model_corpus(model, not names, "--against-baselines")
+    from charrnn.evaluation.baselines import baselines
+
+    rivals, score_by = baselines(training, model.vocab), score_dynamically if dynamic else score
+    for name, blocks in named_texts(names, output) or [held_out_text(model, held_out)]:
+        text = EncodedText(blocks, model.vocab)
+        ids = list(text)
+        result = last(score_by(model.network, ids, model.vocab.start_id))
+        check_scored(name, result)
+        note_unknown(output, name, [text.unknown], [model])
+        write_scorer(output, name, str(model.path), result)
+        known = np.concatenate([block[block != UNKNOWN] for block in ids])
+        for rival, nats in rivals.items():
+            write_scorer(output, name, rival, replace(result, nats=nats(known), hits=None, pieces=()))
+
+
+def write_scorer(output: Output, text: str, scorer: str, result: Score) -> None:
+    """Write a row with the score of the model or of a baseline."""
+    if output.json:
+        output.record(score_record(text, scorer, result))
+    else:
+        output.row(bits_column(result), str(result.chars), text, scorer)
+
+
+# ---- lines ----
+
+
+def score_lines(
+    names: Sequence[str], models: Sequence[Model], output: Output, threshold: float | None, below: bool
 ) -> None:
-    """Write a row a text for the model and for each baseline, all on the characters that the model knows."""
-    training, held_out = own_text(scorer.trained, not names, "--against-baselines")
-    from charrnn.baselines import baselines
+    """Write one row per line; with a threshold in bits per character, only the lines above it, or below it."""
+    scorers = [LineScorer(model.network, model.vocab) for model in models]
+    for name, blocks in open_texts(names, models[0], output):
+        unknown = [0 for _ in models]
+        for batch in line_batches(blocks):
+            columns = [scorer.scores(batch) for scorer in scorers]
+            for text, *found in zip(batch, *columns, strict=True):
+                line, scores = text.removesuffix("\n"), [each.score for each in found]
+                nats = [full_nats(model.vocab, *each) for model, each in zip(models, found, strict=True)]
+                unknown = [count + score.unknown for count, score in zip(unknown, scores, strict=True)]
+                if threshold is not None and not passes(scores[0], nats[0], threshold, below):
+                    continue
+                if threshold is None or output.json:
+                    write_scores(output, name, models, scores, nats, line, line=line)
+                else:
+                    output.write(f"{line}\n")
+        note_unknown(output, name, unknown, models)
 
-    rivals = baselines(training, scorer.vocab)
-    texts: Iterable[Text] = [held_out_text(scorer.trained, held_out)]
-    for name, blocks in texts_to_score(names, scorer.trained, quiet) if names else texts:
-        for by, result in scores_beside(scorer, Encoded(blocks, scorer.vocab), rivals, name, dynamic, quiet):
-            if json:
-                output.record(record(name, by, result) | interval(result))
-            else:
-                output.write(f"{bits_column(result)}\t{result.chars}\t{name}\t{by}\n")
+
+def passes(score: Score, full_nats: float, threshold: float, below: bool) -> bool:
+    """Return whether the mean over all characters of a line, unknown ones included, is above the threshold or below."""
+    mean = bits(full_nats) / (score.chars + score.unknown)
+    return mean < threshold if below else mean > threshold
 
 
-def scores_beside(
-    scorer: Scorer, text: Encoded, rivals: "dict[str, Baseline]", name: str, dynamic: bool, quiet: bool
-) -> Iterator[tuple[str, Score]]:
-    """Score a text by the model, then by each baseline; it is held in memory."""
-    blocks = list(text)
-    text.blocks = []
-    by = score_dynamically if dynamic else score
-    result = last(by(scorer.trained.model, blocks, scorer.vocab.start_id))
-    check_scored(name, result)
-    tell_unknown(name, [text.unknown], [scorer], quiet)
-    yield str(scorer.path), result
-    known = np.concatenate([block[block != UNKNOWN] for block in blocks])
-    yield from ((rival, replace(result, nats=nats(known), hits=None, pieces=())) for rival, nats in rivals.items())
+# ---- rows ----
+
+
+def write_scores(
+    output: Output,
+    text: str | None,
+    models: Sequence[Model],
+    scores: Sequence[Score],
+    full_nats: Sequence[float],
+    *columns: str,
+    line: str | None = None,
+) -> None:
+    """Write a row: bits per character of each model, the best model's name if there are several, and more columns.
+
+    With --json, write one object per model. The best model has the lowest of `full_nats`.
+    """
+    several, best = len(models) > 1, full_nats.index(min(full_nats))
+    if output.json:
+        for k, (model, score) in enumerate(zip(models, scores, strict=True)):
+            more = {"best": k == best} if several else {}
+            output.record(score_record(text, str(model.path), score, line) | more)
+        return
+    names = [models[best].name] if several else []
+    output.row(*map(bits_column, scores), *names, *columns)
+
+
+def score_record(text: str | None, model: str, score: Score, line: str | None = None) -> dict[str, Any]:
+    """Return the JSON object of a score of a text, or of a line of it; null where nothing could be scored."""
+    interval = confidence.interval(score) if line is None else None
+    return {
+        "text": text,
+        **({} if line is None else {"line": line}),
+        "model": model,
+        "chars": score.chars,
+        "unknown": score.unknown,
+        "nats_per_char": score.nats_per_char if score.chars else None,
+        "bits_per_char": score.bits_per_char if score.chars else None,
+        "perplexity": score.perplexity if score.chars else None,
+        "accuracy": score.accuracy if score.chars else None,
+        **({"ci95_bits_per_char": interval and [bits(end) for end in interval]} if line is None else {}),
+    }
+
+
+def bits_column(score: Score) -> str:
+    """Return bits per character as a column, a dash if nothing could be scored."""
+    return f"{bits(score.nats_per_char):.4f}" if score.chars else "-"

@@ -1,86 +1,110 @@
-"""The options that commands share, and what their values mean: model names, durations, cores."""
+"""The options that commands share, and what their values mean: model names, durations, threads."""
 
 import math
 import re
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, TypeVar
 
 import typer
 
-from charrnn import threads
+from charrnn.checkpoint.paths import folder, model_path
 from charrnn.cli import streams
-from charrnn.errors import CheckpointError, UsageError
-from charrnn.places import folder, model_path
-from charrnn.terminal import Color, say, use_color
+from charrnn.core.errors import CheckpointError, UsageError
+from charrnn.parallel import cores
+from charrnn.terminal import streams as terminal
+from charrnn.terminal.streams import Color, say
+
+Command = TypeVar("Command", bound=Callable[..., None])
+Setting = tuple[Any, str | None, str]  # type, metavar, help
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def option(*flags: str, text: str, default: object = None, **more: Any) -> Any:
-    """Return an option: its help names its default, its variable is CHARRNN_ and its name."""
-    name = next(flag for flag in flags if flag.startswith("--"))
-    variable = "CHARRNN_" + name.lstrip("-").upper().replace("-", "_")
-    told = text if default is None else f"{text} Default: {default}."
-    return typer.Option(*flags, help=told, show_default=False, envvar=variable, show_envvar=False, **more)
+def option(names: str, text: str, default: object = None, *, shown: object = None, **more: Any) -> Any:
+    """Return a typer option named like "--length -n N", with CHARRNN_LENGTH as its variable.
+
+    The help has the default, or the one `shown`, unless it is None or False.
+    """
+    words = names.split()
+    metavar = None if words[-1].startswith("-") else words.pop()
+    variable = "CHARRNN_" + words[0].removeprefix("--").upper().replace("-", "_")
+    shown = default if shown is None else shown
+    help_text = text if shown is None or shown is False else f"{text} Default: {shown}."
+    more |= {"help": help_text, "show_default": False, "envvar": variable, "show_envvar": False}
+    return typer.Option(default, *words, metavar=metavar, **more)
 
 
-def remember_debug(value: bool) -> bool:
-    """Show tracebacks from now on."""
+def argument(metavar: str, text: str) -> Any:
+    """Return a typer argument that may be left out or repeated."""
+    return typer.Argument(None, metavar=metavar, show_default=False, help=text)
+
+
+def with_settings(settings: Mapping[str, Setting], defaults: Mapping[str, object]) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command an option for each setting, in place of its **parameters.
+
+    An option is named like its setting, and None if it was not given; its help shows the setting's default.
+    """
+
+    def decorate(command: Command) -> Command:
+        added = []
+        for name, (kind, metavar, text) in settings.items():
+            declared = option(f"--{name.replace('_', '-')} {metavar or ''}", text, shown=defaults.get(name))
+            added.append(Parameter(name, Parameter.KEYWORD_ONLY, default=declared, annotation=kind | None))
+        own = [p for p in signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        before = [p.name for p in own].index("model") + 1
+        ordered = [*own[:before], *added, *own[before:]]
+        command.__signature__ = Signature([p.replace(kind=Parameter.KEYWORD_ONLY) for p in ordered])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def set_debug(value: bool) -> bool:
+    """Turn tracebacks on or off."""
     streams.tracebacks = value
     return value
 
 
-def remember_color(value: Color) -> Color:
-    """Colour from now on as the option says."""
-    use_color(value)
+def set_color(value: Color) -> Color:
+    """Set the use of colours."""
+    terminal.color = value
     return value
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Return the models that a shell may complete a name to; of a path it completes the file itself."""
+    """Return the names of models for shell completion; the shell itself completes paths."""
     return sorted(path.stem for path in folder().glob("[!.]*.npz") if path.name.startswith(incomplete))
 
 
-ModelOption = Annotated[
-    str | None,
-    option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        text="A path (with a / or ending in .npz), or a name in checkpoints/.",
-        autocompletion=model_names,
-    ),
-]
-JsonOption = Annotated[bool, option("--json", text="Write JSON, one object a line.")]
-QuietOption = Annotated[
-    bool, option("--quiet", "-q", text="No progress and no notes on stderr; warnings and errors stay.")
-]
-ColorOption = Annotated[
-    Color, option("--color", text="When to use colours.", default="auto", callback=remember_color, is_eager=True)
-]
-DebugOption = Annotated[
-    bool, option("--debug", text="Show the traceback of an error.", callback=remember_debug, is_eager=True)
-]
-ThreadsOption = Annotated[
-    int | None, option("--threads", metavar="N", min=1, text="Cores to use; all of them by default.")
-]
+MODEL = option(
+    "--model -m MODEL",
+    "Model file: a path (with a / or ending in .npz), or a name in checkpoints/.",
+    autocompletion=model_names,
+)
+THREADS = option("--threads N", "Number of cores to use; all by default.", min=1)
+JSON = option("--json", "Write JSON, one object per line.", False)
+QUIET = option("--quiet -q", "Write no progress and no notes to stderr, only warnings and errors.", False)
+COLOR = option("--color", "When to use colours.", "auto", callback=set_color, is_eager=True)
+DEBUG = option("--debug", "Show the traceback of an error.", False, callback=set_debug, is_eager=True)
 
 
 def named_model(name: str, option: str) -> Path:
-    """Return the file of a model to read that an option names."""
+    """Return the file of the model that an option names; raises CheckpointError if it does not exist."""
     path = model_path(name, option)
     if not path.exists():
-        raise CheckpointError(f"{path}: no such model: make it with `charrnn train`, or name another with {option}")
+        raise CheckpointError(f"{path}: no such model: train it with `charrnn train`, or name another with {option}")
     return path
 
 
 def existing_model(name: str | None, quiet: bool) -> Path:
-    """Return the file of a model to read: the one named, else the newest one, said on stderr."""
+    """Return the file of the model with a name; without a name the newest one, which is noted on stderr."""
     if name is not None:
         return named_model(name, "--model")
     models = sorted(folder().glob("[!.]*.npz"), key=lambda path: path.stat().st_mtime_ns)
     if not models:
-        raise CheckpointError(f"{folder()}: no model here yet: make one with `charrnn train`, or name one with -m")
+        raise CheckpointError(f"{folder()}: no models yet: train one with `charrnn train`, or name one with -m")
     if not quiet:
         say(f"model: {models[-1]}")
     return models[-1]
@@ -92,15 +116,15 @@ def duration(text: str, option: str) -> float:
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         parts = [(text, "s")]
     if "".join(number + unit for number, unit in parts) not in (text, f"{text}s") or not parts:
-        raise UsageError(f"{option} {text}: not a time: write 90, 30s, 3m or 1h30m")
+        raise UsageError(f"{option} {text}: not a time: write it as 90, 30s, 3m or 1h30m")
     seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
     if not 0 < seconds < math.inf:
-        raise UsageError(f"{option} {text}: must be more than nothing")
+        raise UsageError(f"{option} {text}: must be above 0 and finite")
     return seconds
 
 
 def in_units(seconds: float) -> str:
-    """Return seconds as a time that can be given back, in its two largest units: 4.2s, 3m5s, 1h30m."""
+    """Return seconds in the format of `duration`, rounded to the two largest units: 4.2s, 3m5s, 1h30m."""
     if round(seconds, 1) < 60:
         return f"{seconds:.1f}s"
     large, small = next(pair for pair in (("d", "h"), ("h", "m"), ("m", "s")) if round(seconds) >= UNITS[pair[0]])
@@ -109,12 +133,12 @@ def in_units(seconds: float) -> str:
 
 
 def use_threads(count: int | None, *, shared: bool = False) -> None:
-    """Use all cores or so many, one a product or all for each; numpy must not have been imported yet."""
-    threads.limit = count
-    threads.cores_a_product(threads.cores() if shared else 1)
+    """Use `count` cores, or all if None, and one per matrix product or all if `shared`; call before importing numpy."""
+    cores.limit = count
+    cores.limit_product_threads(cores.core_count() if shared else 1)
 
 
-def was_typed(context: typer.Context, name: str) -> bool:
-    """Tell whether an option stood on the command line, not in a variable."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+def source(context: typer.Context, name: str) -> str:
+    """Return where the value of an option comes from: COMMANDLINE, ENVIRONMENT, DEFAULT or another of typer's names."""
+    found = context.get_parameter_source(name)
+    return found.name if found else ""

@@ -1,52 +1,39 @@
-"""--html FILE and --svg FILE: where pictures go that are not drawn on the terminal."""
+"""The files of --html and --svg, to which pictures are written instead of the terminal."""
 
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from charrnn.checkpoint import save_text
-from charrnn.errors import UsageError
-from charrnn.terminal import say
+from charrnn.api import Model
+from charrnn.checkpoint.store import save_text
+from charrnn.cli.streams import Output
+from charrnn.core.errors import UsageError
 
 
-@dataclass(frozen=True)
-class PictureFiles:
-    """The files that are asked for; none at all is false."""
+def picture_files(pictures: Mapping[str, str], texts: Sequence[str], models: Sequence[Model]) -> dict[str, Path]:
+    """Return the files to draw into, by option; raises UsageError for one that cannot be written or is in use."""
+    sources = [source for model in models for source in model.origin.sources]
+    used = [*map(Path, [*texts, *sources]), *(model.path for model in models)]
+    files = dict[str, Path]()
+    for option, name in pictures.items():
+        path = Path(name)
+        if name in ("", "-") or path.is_dir() or not path.parent.is_dir():
+            raise UsageError(f"{option} {name}: must be a file in an existing folder")
+        if any(is_part_of(path, other) for other in (*used, *files.values())):
+            raise UsageError(f"{option} {name}: is in use by this command: name another file")
+        files[option] = path
+    return files
 
-    html: Path | None
-    svg: Path | None
-    quiet: bool = False
 
-    @classmethod
-    def named(cls, html: str | None, svg: str | None, others: Iterable[str | Path], quiet: bool) -> "PictureFiles":
-        """Return the files; raises UsageError for one that cannot be, or is one of the others, which are in use."""
-        known = [*map(Path, others)]
-        for option, name in (("--html", html), ("--svg", svg)):
-            if name is None:
-                continue
-            path = Path(name)
-            if name in ("", "-") or path.is_dir() or not path.parent.is_dir():
-                raise UsageError(f"{option} {name}: must be a file, in a folder that is there")
-            if any(is_part_of(path, other) for other in known):
-                raise UsageError(f"{option} {name}: is in use here already: name another file")
-            known.append(path)
-        return cls(Path(html) if html else None, Path(svg) if svg else None, quiet)
-
-    def __bool__(self) -> bool:
-        return bool(self.html or self.svg)
-
-    def save(self, html: Callable[[], str], svg: Callable[[], str]) -> None:
-        """Make the files that are asked for, each whole or not at all, and say so."""
-        for path, make in ((self.html, html), (self.svg, svg)):
-            if path:
-                save_text(path, make())
-                if not self.quiet:
-                    say(f"picture: {path}")
+def save_pictures(files: Mapping[str, Path], html: Callable[[], str], svg: Callable[[], str], output: Output) -> None:
+    """Write the files, each whole or not at all, and note their names."""
+    for option, path in files.items():
+        save_text(path, html() if option == "--html" else svg())
+        output.note(f"picture: {path}")
 
 
 def is_part_of(path: Path, other: Path) -> bool:
-    """Tell whether a file is another one, or a text in the folder that the other one is."""
+    """Return whether two paths are one file, or the first is a text in the folder that the other names."""
     place = os.path.realpath(path)
     return place == os.path.realpath(other) or (
         path.suffix == ".txt" and other.is_dir() and os.path.dirname(place) == os.path.realpath(other)

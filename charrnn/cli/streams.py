@@ -1,4 +1,4 @@
-"""Pipes, signals and exit codes: how every command begins, writes and ends."""
+"""Pipes, signals and exit codes: how every command starts, writes and ends."""
 
 import atexit
 import gc
@@ -16,44 +16,44 @@ from typing import Any, NoReturn, Self
 import typer
 from typer.exceptions import TyperException
 
-from charrnn.errors import CharRNNError, UsageError
-from charrnn.glyphs import SYMBOLS, visible
-from charrnn.terminal import is_terminal, say_error
+from charrnn.core.errors import CharRNNError, UsageError
+from charrnn.plots.display_width import CONTROL_PICTURES, visible
+from charrnn.terminal.streams import is_terminal, say, say_error
 
 FLUSH_SECONDS = 0.05
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 tracebacks = False  # set by --debug
 
 
 class Killed(BaseException):
-    """A signal came that ends the program."""
+    """A signal that ends the program has arrived."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 def run(command: Callable[[], object]) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, or by the signal that came.
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, or by the signal that arrived.
 
-    An expected failure is one line on stderr. A reader that went away ends the program quietly with 0. A signal ends it
-    at once until there is something to clear away, which begins with an Output: numpy, being imported, would make
-    an ImportError of a Killed, or pass it over.
+    An expected failure is one line on stderr. When the reader of stdout goes away, the program ends quietly with 0.
+    Until an Output exists there is nothing to clean up, and a signal ends the program at once: an exception raised
+    while numpy is imported would become an ImportError or be ignored.
     """
-    sys.unraisablehook = heed_killed
-    atexit.register(gc.freeze)  # Python would look through all that is left for cycles: a tenth of a short run's time
+    sys.unraisablehook = die_if_killed
+    atexit.register(gc.freeze)  # a last garbage collection would take a tenth of the time of a short command
     try:
         handle_signals(signal.SIG_DFL)
         try:
             code = exit_code(command)
         finally:
-            handle_signals(signal.SIG_DFL)  # there is nothing left to clear away
+            handle_signals(signal.SIG_DFL)  # everything is cleaned up
     except Killed as killed:
-        die_by(killed.number)
+        die_by_signal(killed.number)
     sys.exit(code)
 
 
 def exit_code(command: Callable[[], object]) -> int:
-    """Run the command line; return its exit code when what went wrong has been told."""
+    """Run the command line, print an expected failure, and return the exit code."""
     prepare_streams()
     code = 0
     try:
@@ -66,14 +66,14 @@ def exit_code(command: Callable[[], object]) -> int:
     except (BrokenPipeError, SystemExit) as error:
         if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
             raise
-        forget_stdout()  # typer has made a SystemExit(1) of most broken pipes
+        discard_stdout()  # typer turns most broken pipes into SystemExit(1)
     except (CharRNNError, TyperException, typer.Abort, OSError, MemoryError) as error:
-        code = fail(error)
+        code = print_failure(error)
     return code
 
 
 def prepare_streams() -> None:
-    """Speak UTF-8 whatever the locale says, and keep the numbers 0 to 2 from any other file where they are closed."""
+    """Use UTF-8 in every locale, and open file descriptors 0 to 2 where they are closed, so that no file gets them."""
     for number in range(3):
         with suppress(OSError):
             os.fstat(number)
@@ -83,12 +83,12 @@ def prepare_streams() -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
-def fail(error: BaseException) -> int:
-    """Say what went wrong in one line, the traceback before it with --debug; return the exit code."""
+def print_failure(error: BaseException) -> int:
+    """Print one line about a failure, after its traceback with --debug; return the exit code."""
     if tracebacks:
         traceback.print_exception(error)
     if isinstance(error, OSError):
-        forget_stdout()
+        discard_stdout()
         say_error(f"charrnn: {error.filename or 'stdout'}: {error.strerror or error}")
         return 1
     if isinstance(error, MemoryError):
@@ -99,48 +99,48 @@ def fail(error: BaseException) -> int:
     return 2 if isinstance(error, UsageError) else getattr(error, "exit_code", 1)
 
 
-def forget_stdout() -> None:
-    """Send what is still buffered for stdout nowhere, so that the interpreter does not fail on it at the end."""
+def discard_stdout() -> None:
+    """Redirect stdout and what it still buffers to the null device, so that the interpreter can flush it on exit."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def handle_signals(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
-    """Set the handler of the signals that end the program, but for those that whoever started us has switched off."""
+    """Set the handler of the signals that end the program, except those that the parent process has set to ignore."""
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
 
 
 def raise_killed(number: int, frame: FrameType | None) -> NoReturn:
-    """End the program from wherever it is, through every `finally`; the next signal does so at once."""
+    """Raise Killed, so that every `finally` runs; a second signal ends the program at once."""
     handle_signals(die_at_once)
     raise Killed(number)
 
 
-def die_at_once(number: int, frame: FrameType | None = None) -> None:
+def die_at_once(number: int, frame: FrameType | None = None) -> NoReturn:
     """Die by a signal."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+    raise SystemExit(128 + number)  # reached only where signals are simulated
 
 
-def heed_killed(lost: "sys.UnraisableHookArgs") -> None:
-    """Die by a signal that came where Python passes exceptions over, in the middle of clearing something away."""
+def die_if_killed(lost: "sys.UnraisableHookArgs") -> None:
+    """Die by a signal that arrived where Python ignores exceptions, such as in a destructor."""
     if isinstance(lost.exc_value, Killed):
         die_at_once(lost.exc_value.number)
     sys.__unraisablehook__(lost)
 
 
-def die_by(number: int) -> NoReturn:
-    """Die by a signal, as a shell that runs a loop expects; flush first what was written."""
+def die_by_signal(number: int) -> NoReturn:
+    """Flush stdout and die by a signal, as a shell that runs a loop expects."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
     die_at_once(number)
-    raise SystemExit(128 + number)  # not reached but where signals are only imitated
 
 
 class Interrupt:
-    """While it lasts the first signal only leaves its number, to be asked for between steps; the second kills."""
+    """A context in which the first signal only sets `number`, to be checked between steps; the second one kills."""
 
     number: int | None = None
 
@@ -153,42 +153,54 @@ class Interrupt:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        handle_signals(die_at_once)  # and not SIG_DFL, which Python complains of if the second one is here already
+        handle_signals(die_at_once)  # not SIG_DFL: Python reports an error if the second signal has already arrived
 
 
 class Output:
-    """Stdout for text, flushed at a newline or after 50 ms, so that it is seen to come.
+    """The output of a command: text or JSON objects on stdout, notes on stderr unless `quiet`.
 
-    On a terminal control characters are shown as symbols. From its making on a signal ends the program in order.
+    Text is flushed at a newline or after 50 ms, so that a reader sees it arrive. On a terminal, control characters are
+    shown as symbols. Once an Output exists, a signal ends the program through every `finally`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, json: bool = False, quiet: bool = False) -> None:
         if sys.stdout is None:
             raise CharRNNError("stdout is closed: there is nowhere to write to")
         handle_signals(raise_killed)
-        self.watched = is_terminal(sys.stdout)
+        self.json, self.quiet = json, quiet
+        self.to_terminal = is_terminal(sys.stdout)
         self.flushed = time.monotonic()
 
+    def note(self, *lines: str) -> None:
+        """Write lines to stderr, unless the command is quiet."""
+        for line in lines:
+            if not self.quiet:
+                say(line)
+
+    def row(self, *columns: str) -> None:
+        """Write columns, separated by tabs."""
+        self.write("\t".join(columns) + "\n")
+
     def write(self, text: str) -> None:
-        """Write text as it is."""
-        self.raw(visible(text) if self.watched else text)
+        """Write text."""
+        self.raw(visible(text) if self.to_terminal else text)
         if "\n" in text or time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.flush()
 
     def record(self, values: dict[str, Any]) -> None:
-        """Write a JSON object on a line of its own: UTF-8, null and never NaN."""
+        """Write one JSON object on one line: UTF-8, with null instead of NaN."""
         import json
 
         line = json.dumps(values, ensure_ascii=False, allow_nan=False)
-        escapes = {code: f"\\u{code:04x}" for code in [*SYMBOLS, *range(0xD800, 0xE000)]}
+        escapes = {code: f"\\u{code:04x}" for code in [*CONTROL_PICTURES, *range(0xD800, 0xE000)]}
         self.raw(line.translate(escapes) + "\n")
         self.flush()
 
     def raw(self, text: str) -> None:
-        """Write text, escapes for the terminal and all."""
+        """Write text without replacing its control characters."""
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
+        """Write what is buffered."""
         sys.stdout.buffer.flush()
         self.flushed = time.monotonic()

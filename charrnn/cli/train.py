@@ -1,337 +1,128 @@
-"""charrnn train: learn from a text."""
+"""charrnn train: learn from texts."""
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from contextlib import nullcontext
+from typing import Any, Literal
 
 import typer
 
-from charrnn.cli.begin import fresh, resumed, started_from
-from charrnn.cli.foretell import foretell
-from charrnn.cli.options import (
-    ColorOption,
-    DebugOption,
-    JsonOption,
-    ModelOption,
-    QuietOption,
-    ThreadsOption,
-    duration,
-    model_names,
-    option,
-    use_threads,
-    was_typed,
-)
-from charrnn.cli.run import run
-from charrnn.cli.streams import Interrupt, Output, die_by
-from charrnn.cli.watch import Clock, Watch
-from charrnn.config import Budget, ModelConfig, TrainConfig, require
-from charrnn.errors import CheckpointError, TextError, UsageError
-from charrnn.places import folder, model_path
+from charrnn.cli import options
+from charrnn.cli.options import Setting, option
+from charrnn.cli.streams import Interrupt, Output, die_by_signal
+from charrnn.core import config
+from charrnn.core.config import ModelConfig, TrainConfig, require
+from charrnn.core.errors import UsageError
+from charrnn.terminal.streams import Color
+from charrnn.training.defaults import Budget
 
-if TYPE_CHECKING:
-    from charrnn.checkpoint import CheckpointStore
+SETTINGS: dict[str, Setting] = {  # of the network and the run, by the names of their fields: type, metavar, help
+    "cell": (Literal[config.CELL_NAMES], None, "Type of recurrent layer: plain or gated."),
+    "activation": (Literal[config.ACTIVATION_NAMES], None, "Activation function of the plain RNN."),
+    "hidden_size": (int, "N", "Units per layer."),
+    "num_layers": (int, "N", "Number of layers, at most 12."),
+    "embed_size": (int, "N", "Size of the symbol embedding."),
+    "dropout": (float, "P", "Fraction of each layer's outputs to drop in training; higher for small texts."),
+    "variational_dropout": (float, "P", "Like --dropout, with one mask for all steps of a window."),
+    "zoneout": (float, "P", "Fraction of units that keep their previous state."),
+    "ensemble": (int, "N", "Number of networks to train side by side, one core each; the model is their mean."),
+    "seq_len": (int, "N", "Characters per window."),
+    "batch_size": (int, "N", "Number of text streams to read in parallel; fewer for small texts."),
+    "optimizer": (Literal[config.OPTIMIZER_NAMES], None, "Optimization method."),
+    "lr": (float, "X", "Peak learning rate."),
+    "schedule": (Literal[config.SCHEDULE_NAMES], None, "Learning-rate schedule after warm-up."),
+    "warmup": (int, "N", "Steps until the learning rate reaches its peak."),
+    "weight_decay": (float, "X", "Decay rate of the weight matrices; decoupled from the gradient with adamw."),
+    "grad_clip": (float, "X", "Maximum norm of the gradient."),
+    "val_fraction": (float, "X", "Fraction of the text to hold out, from its end; 0 holds out none."),
+    "eval_every": (int, "N", "Steps between validations; by default ten per run, fewer if they are slow."),
+    "patience": (int, "N", "Stop after N validations without a new best; 0 never stops."),
+    "lines": (bool, None, "Treat each line as an independent example."),
+    "min_count": (int, "N", "Replace characters that occur fewer than N times by one unknown symbol."),
+    "encoding": (str, "NAME", "Text encoding (a Python codec name)."),
+    "normalize": (Literal["none", "nfc", "nfd"], None, "Unicode normalization of the text."),
+    "seed": (int, "N", "Random seed: the same seed, text and options give the same file."),
+}
+FIELDS = {**ModelConfig.__dataclass_fields__, **TrainConfig.__dataclass_fields__}
+ADAPTIVE = ("eval_every",)  # settings without a fixed default
+DEFAULTS = {name: FIELDS[name].default for name in SETTINGS if name in FIELDS and name not in ADAPTIVE}
 
-TRAINING = set(TrainConfig.__dataclass_fields__)
-CLASSICS = ("tinyshakespeare", "mobydick", "kjv", "sqlite")  # what corpora/download.py fetches
-SETTINGS = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__, "normalize", "lines"} - {"steps"}
 
-
+@options.with_settings(SETTINGS, {**DEFAULTS, "normalize": "none"})
 def train(
     context: typer.Context,
-    corpus: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="CORPUS",
-            show_default=False,
-            help="Text files, folders (their *.txt), - for stdin; none: the bundled plays.",
-        ),
-    ] = None,
-    model: ModelOption = None,
-    cell: Annotated[
-        Literal["rnn", "lstm", "gru"] | None,
-        option("--cell", metavar="rnn|lstm|gru", text="The recurrence: plain or gated.", default=ModelConfig.cell),
-    ] = None,
-    activation: Annotated[
-        Literal["tanh", "relu"] | None,
-        option("--activation", metavar="tanh|relu", text="Of the plain RNN alone.", default=ModelConfig.activation),
-    ] = None,
-    hidden_size: Annotated[
-        int | None, option("--hidden-size", metavar="N", text="Units a layer.", default=ModelConfig.hidden_size)
-    ] = None,
-    num_layers: Annotated[
-        int | None, option("--num-layers", metavar="N", text="Layers, at most 12.", default=ModelConfig.num_layers)
-    ] = None,
-    embed_size: Annotated[
-        int | None,
-        option("--embed-size", metavar="N", text="Numbers that stand for a symbol.", default=ModelConfig.embed_size),
-    ] = None,
-    dropout: Annotated[
-        float | None,
-        option(
-            "--dropout",
-            metavar="P",
-            text="Share of each layer's outputs to drop in training; more on small texts.",
-            default=TrainConfig.dropout,
-        ),
-    ] = None,
-    variational_dropout: Annotated[
-        float | None,
-        option(
-            "--variational-dropout",
-            metavar="P",
-            text="The same, drawn once a window.",
-            default=TrainConfig.variational_dropout,
-        ),
-    ] = None,
-    zoneout: Annotated[
-        float | None,
-        option("--zoneout", metavar="P", text="Share of units that keep their state.", default=ModelConfig.zoneout),
-    ] = None,
-    ensemble: Annotated[
-        int | None,
-        option(
-            "--ensemble",
-            metavar="N",
-            text="Networks that learn side by side, a core each; their mean is the model.",
-            default=ModelConfig.ensemble,
-        ),
-    ] = None,
-    seq_len: Annotated[
-        int | None,
-        option("--seq-len", metavar="N", text="Characters a window.", default=TrainConfig.seq_len),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        option(
-            "--batch-size",
-            metavar="N",
-            text="Streams of text side by side; fewer on small texts.",
-            default=TrainConfig.batch_size,
-        ),
-    ] = None,
-    optimizer: Annotated[
-        Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] | None,
-        option(
-            "--optimizer", metavar="sgd|adagrad|rmsprop|adam|adamw", text="The update.", default=TrainConfig.optimizer
-        ),
-    ] = None,
-    lr: Annotated[
-        float | None, option("--lr", metavar="X", text="Learning rate at its highest.", default=TrainConfig.lr)
-    ] = None,
-    schedule: Annotated[
-        Literal["constant", "linear", "cosine"] | None,
-        option(
-            "--schedule",
-            metavar="constant|linear|cosine",
-            text="The way of the learning rate after the warm-up.",
-            default=TrainConfig.schedule,
-        ),
-    ] = None,
-    warmup: Annotated[
-        int | None,
-        option(
-            "--warmup", metavar="N", text="Steps until the learning rate is at its highest.", default=TrainConfig.warmup
-        ),
-    ] = None,
-    weight_decay: Annotated[
-        float | None,
-        option(
-            "--weight-decay",
-            metavar="X",
-            text="How fast weight matrices shrink; apart from the gradient with adamw.",
-            default=TrainConfig.weight_decay,
-        ),
-    ] = None,
-    grad_clip: Annotated[
-        float | None,
-        option(
-            "--grad-clip", metavar="X", text="Norm that gradients are scaled down to.", default=TrainConfig.grad_clip
-        ),
-    ] = None,
-    epochs: Annotated[int | None, option("--epochs", metavar="N", text="Budget: so many times the text.")] = None,
-    steps: Annotated[int | None, option("--steps", metavar="N", text="Budget: so many updates.")] = None,
-    time_: Annotated[
-        str | None, option("--time", metavar="TIME", text="Budget: so long, everything included: 90, 30s, 3m, 1h30m.")
-    ] = None,
-    val_fraction: Annotated[
-        float | None,
-        option(
-            "--val-fraction",
-            metavar="X",
-            text="Share of the text held out, from its end; 0: none.",
-            default=TrainConfig.val_fraction,
-        ),
-    ] = None,
-    eval_every: Annotated[
-        int | None,
-        option("--eval-every", metavar="N", text="Steps between validations; ten a run, fewer where one is long."),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        option(
-            "--patience",
-            metavar="N",
-            text="Stop after N validations without a new best; 0: never.",
-            default=TrainConfig.patience,
-        ),
-    ] = None,
-    save_every: Annotated[
-        str, option("--save-every", metavar="N|TIME", text="Steps (200) or time (30s) between saves.", default="30s")
-    ] = "30s",
-    sample_every: Annotated[
-        str | None,
-        option("--sample-every", metavar="N|TIME", text="Steps or time between previews of what it writes by then."),
-    ] = None,
-    resume: Annotated[bool, option("--resume", text="Go on with the model; start it if it is not there.")] = False,
-    init_from: Annotated[
-        str | None,
-        option(
-            "--init-from",
-            metavar="MODEL",
-            text="Start from the best weights of another model.",
-            autocompletion=model_names,
-        ),
-    ] = None,
-    force: Annotated[bool, option("--force", text="Replace a model that exists.")] = False,
-    lines: Annotated[bool | None, option("--lines", text="Learn each line as an example of its own.")] = None,
-    min_count: Annotated[
-        int | None,
-        option(
-            "--min-count",
-            metavar="N",
-            text="Characters that occur less often become one unknown symbol.",
-            default=TrainConfig.min_count,
-        ),
-    ] = None,
-    encoding: Annotated[
-        str | None,
-        option("--encoding", metavar="NAME", text="Of the text, by Python's names.", default=TrainConfig.encoding),
-    ] = None,
-    normalize: Annotated[
-        Literal["none", "nfc", "nfd"] | None,
-        option("--normalize", metavar="none|nfc|nfd", text="Unicode form to read texts in.", default="none"),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        option(
-            "--seed", metavar="N", text="The same seed, text and options give the same file.", default=TrainConfig.seed
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, option("--dry-run", text="Tell what would be done and how long it would take; write no file.")
-    ] = False,
-    threads: ThreadsOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    color: ColorOption = "auto",
-    debug: DebugOption = False,
+    corpus: list[str] | None = options.argument(
+        "CORPUS", "Text files, folders (all their *.txt) or - for stdin; the bundled plays by default."
+    ),
+    model: str | None = options.MODEL,
+    epochs: int | None = option("--epochs N", "Train for N passes over the text."),
+    steps: int | None = option("--steps N", "Train for N steps."),
+    time_: str | None = option("--time TIME", "Train for this long, start-up included: 90, 30s, 3m or 1h30m."),
+    save_every: str = option("--save-every N|TIME", "Steps (200) or time (30s) between saves.", "30s"),
+    sample_every: str | None = option("--sample-every N|TIME", "Steps or time between samples shown during training."),
+    resume: bool = option("--resume", "Continue training the model, or start it if it does not exist.", False),
+    init_from: str | None = option(
+        "--init-from MODEL", "Start from the best weights of another model.", autocompletion=options.model_names
+    ),
+    force: bool = option("--force", "Replace an existing model.", False),
+    dry_run: bool = option("--dry-run", "Show what would be done and how long it would take; write no file.", False),
+    threads: int | None = options.THREADS,
+    json: bool = options.JSON,
+    quiet: bool = options.QUIET,
+    color: Color = options.COLOR,
+    debug: bool = options.DEBUG,
+    **settings: Any,
 ) -> None:
     """Learn from texts.
 
-    The model is kept in one file, whose path is printed. For example: charrnn train novel.txt --time 3m
+    Save the model in one file and print its path. For example: charrnn train novel.txt --time 3m
     """
-    begun = time.perf_counter()
-    given = {name: value for name, value in locals().items() if name in SETTINGS and value is not None}
-    TrainConfig(1, "", **{name: value for name, value in given.items() if name in TRAINING})  # refuse wrong values now
-    budget, saves = chosen_budget(context, steps=steps, epochs=epochs, time_=time_), Clock(save_every, "--save-every")
-    use_threads(threads)
-    from charrnn.checkpoint import CheckpointStore
-    from charrnn.plan import Deadline, fit_to_time
+    began = time.perf_counter()
+    sources, settings = tuple(corpus or ()), given_settings(settings)
+    budget = chosen_budget(context, steps=steps, epochs=epochs, time_=time_)
+    options.use_threads(threads)
+    from charrnn.cli.reporter import Reporter, Timer
+    from charrnn.cli.start import Request, fit_to_budget, open_store, sole_writer, start
+    from charrnn.cli.summary import print_estimate
+    from charrnn.cli.train_loop import Saver, run
 
-    sources = tuple(corpus or ())
-    store = CheckpointStore(model_path(model) if model is not None else folder() / f"{stem(sources)}.npz")
-    refuse_a_text_to_fetch(sources)
-    refuse_the_corpus(store, sources)
-    refuse_a_missing_folder(store)
-    output = Output()
+    request = Request(sources, settings, budget, resume, force, init_from)
+    save_timer = Timer(save_every, "--save-every")
+    store = open_store(model, sources)
+    output = Output(json, quiet)
     with nullcontext() if dry_run else sole_writer(store):
-        going_on = resume and store.exists()
-        if store.exists() and not (going_on or force):
-            raise CheckpointError(f"{store.name}: exists: go on with it by --resume, or replace it by --force")
-        if going_on:
-            checkpoint, text = resumed(store, sources, given, budget)
-        elif init_from is not None:
-            checkpoint, text = started_from(init_from, sources, given, budget)
-        else:
-            checkpoint, text = fresh(sources, given, budget)
-        deadline = None
-        if budget.kind == "seconds" and checkpoint.train.budget != str(budget):
-            fitted, per_validation = fit_to_time(checkpoint, text.ids, budget, time.perf_counter() - begun)
-            checkpoint.train = replace(fitted, eval_every=eval_every or fitted.eval_every)
-            deadline = Deadline(checkpoint, begun + budget.amount, per_validation)
-        previews = Clock(sample_every, "--sample-every") if sample_every is not None else None
-        watch = Watch(store.name, checkpoint, output if json else None, talks=not quiet, previews=previews)
+        state, text = start(store, request)
+        deadline = fit_to_budget(state, text, request, began)
+        sample_timer = Timer(sample_every, "--sample-every") if sample_every is not None else None
+        reporter = Reporter(store.name, state, output, sample_timer)
         if dry_run:
-            watch.remarks(text)
-            return foretell(store.name, checkpoint, text, output, json)
-        watch.started(text)
+            reporter.corpus_notes(text)
+            return print_estimate(store.name, state, text, output)
+        reporter.started(text)
         with Interrupt() as interrupt:
-            run(checkpoint, text, store, saves, watch, interrupt, deadline)
+            run(Saver(state, text, store, reporter, save_timer), reporter, interrupt, deadline)
     if interrupt.number:
-        die_by(interrupt.number)
-    watch.done()
+        die_by_signal(interrupt.number)
+    reporter.done()
     if not json:
         output.write(f"{store.name}\n")
 
 
+def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that were given, by name; raises UsageError for a wrong value."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    TrainConfig(1, "", **{name: value for name, value in given.items() if name in TrainConfig.__dataclass_fields__})
+    return given
+
+
 def chosen_budget(context: typer.Context, **given: int | str | None) -> Budget:
-    """Return the one budget that was given, or the default one; the command line goes before variables."""
+    """Return the budget that was given, or the default one; the command line takes precedence over variables."""
     budgets = {name: value for name, value in given.items() if value is not None}
-    typed = {name: value for name, value in budgets.items() if was_typed(context, name)} or budgets
-    if len(typed) > 1:
+    typed = {name: budgets[name] for name in budgets if options.source(context, name) == "COMMANDLINE"}
+    if len(typed or budgets) > 1:
         raise UsageError("--steps, --epochs and --time: give one of them")
-    for name, value in typed.items():
+    for name, value in (typed or budgets).items():
         if name == "time_":
-            return Budget("seconds", duration(str(value), "--time"))
+            return Budget("seconds", options.duration(str(value), "--time"))
         require(int(value) >= 1, f"--{name}", value, "at least 1")
         return Budget("epochs" if name == "epochs" else "steps", int(value))
     return Budget()
-
-
-def stem(sources: tuple[str, ...]) -> str:
-    """Return the name of a model whose user gave none: the first corpus's."""
-    first = sources[0] if sources else "plays"
-    return "stdin" if first == "-" else Path(first).resolve().stem or "model"
-
-
-def refuse_the_corpus(store: "CheckpointStore", sources: tuple[str, ...]) -> None:
-    """Raise UsageError rather than write a model over a text that it would be trained on."""
-    from charrnn.corpus import expand
-
-    if any(os.path.realpath(source) == str(store.path) for source in expand(sources)):
-        raise UsageError(f"--model {store.name}: is the corpus itself; name another file for the model")
-
-
-def refuse_a_text_to_fetch(sources: tuple[str, ...]) -> None:
-    """Raise TextError for a classic text that is not there: say how it is fetched."""
-    for source in sources:
-        stem = Path(source).stem.lower()
-        name = "tinyshakespeare" if "shakespeare" in stem else stem
-        if name in CLASSICS and not os.path.exists(source):
-            raise TextError(f"{source}: no such file: `python corpora/download.py {name}` fetches {name}.txt")
-
-
-def refuse_a_missing_folder(store: "CheckpointStore") -> None:
-    """Raise CheckpointError unless the model's folder is there, or is the folder of models, which is made."""
-    place = store.path.parent
-    if not place.is_dir() and place != Path(os.path.realpath(folder())):
-        raise CheckpointError(f"{store.name}: no such folder: make it first, or give a bare name")
-
-
-@contextmanager
-def sole_writer(store: "CheckpointStore") -> Iterator[None]:
-    """Lock the model from before it is read until it is done; the folder of models is made, and goes if left empty."""
-    place = store.path.parent
-    new = not place.is_dir()
-    try:
-        place.mkdir(exist_ok=True)
-        with store.lock():
-            yield
-    finally:
-        if new:
-            with suppress(OSError):
-                place.rmdir()

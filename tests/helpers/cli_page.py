@@ -1,7 +1,7 @@
-"""The tables of options in docs/cli.md, made from the program's own help: python -m tests.helpers.cli_page
+"""The tables of options in docs/cli.md, generated from the help of the program: python -m tests.helpers.cli_page
 
-A section whose title begins with a command has a table of that command's options, and "Options on all commands" those
-that all of them share. Everything between the tables is written by hand and stays as it is.
+A section with the title of a command has a table of the options of that command, and "Options on all commands" one of
+the shared options. Everything between the tables is written by hand and kept.
 """
 
 import re
@@ -19,7 +19,7 @@ SHARED = "Options on all commands"
 
 
 class Option(NamedTuple):
-    """An option as the help shows it: its names and value, what it means, and its default or nothing."""
+    """An option in the help: its names and value, its meaning, and its default, empty if it has none."""
 
     head: str
     meaning: str
@@ -34,7 +34,7 @@ class Option(NamedTuple):
 
 
 def options(name: str = "") -> list[Option]:
-    """Return the options of a command, or of the program itself, in the order of its help."""
+    """Return the options of a command, or of the program itself, in the order of the help."""
     command: Any = get_command(app)
     context = command.make_context("charrnn", [], resilient_parsing=True)
     if name:
@@ -44,22 +44,22 @@ def options(name: str = "") -> list[Option]:
     return [option(*record) for record in records if record[0].startswith("-")]
 
 
-def option(head: str, told: str) -> Option:
-    """Take a record of the help apart."""
-    meaning, default, limit = re.fullmatch(r"(.*?)(?: Default: (\S+)\.)?(?:  (\[.*\]))?", told, re.S).groups()  # type: ignore[union-attr]
+def option(head: str, text: str) -> Option:
+    """Parse a record of the help."""
+    meaning, default, limit = re.fullmatch(r"(.*?)(?: Default: (\S+)\.)?(?:  (\[.*\]))?", text, re.S).groups()  # type: ignore[union-attr]
     return Option(re.sub("[<>]", "", head), f"{meaning} {limit}" if limit else meaning, default or "")
 
 
 def tables() -> dict[str, str]:
-    """Return each section's table, by the beginning of its title."""
-    of = {name: options(name) for name in COMMANDS}
-    shared = [row for row in of["info"] if all(row in rows for rows in of.values())]
-    own = {f"charrnn {name}": [row for row in rows if row not in shared] for name, rows in of.items()}
+    """Return the table of each section, by the start of its title."""
+    options_of = {name: options(name) for name in COMMANDS}
+    shared = [row for row in options_of["info"] if all(row in rows for rows in options_of.values())]
+    own = {f"charrnn {name}": [row for row in rows if row not in shared] for name, rows in options_of.items()}
     return {title: HEAD + "".join(row.row for row in rows) for title, rows in ({SHARED: shared} | own).items() if rows}
 
 
 def page(text: str) -> str:
-    """Return the page with its tables made anew."""
+    """Return the page with its tables generated again."""
     for title, table in tables().items():
         before = rf"(?m)^## {title}\b.*\n(?:(?!## ).*\n)*?(?={re.escape(HEAD)})"
         section = re.search(before, text)

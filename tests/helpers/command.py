@@ -1,10 +1,11 @@
-"""The command line as its users run it: a process of its own, with pipes, terminals and signals."""
+"""Run the command line as users do: in a separate process, with pipes, terminals and signals."""
 
 import fcntl
 import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 import termios
@@ -20,12 +21,18 @@ import charrnn as package
 
 TEXT = "\x1b" + "".join(f"{n % 7} größere fox{'es' * (n % 3)} than {n % 11}\t hens.\n" for n in range(190))
 NETWORK = ("--hidden-size", 16, "--num-layers", 1, "--batch-size", 10)
-INHERITED = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")  # nothing that changes what is written
+SHORT = (*NETWORK, "--steps", 2)
+LONG = ("train", "a.txt", *NETWORK, "--steps", 120, "--json", "--resume")  # what the fixture `long_run` did, resumable
+INHERITED = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")  # nothing that affects the output
 ENVIRONMENT = {name: os.environ[name] for name in INHERITED if name in os.environ} | {
     "PYTHONPATH": str(Path(package.__file__).parents[1]),
     "TERM": "xterm",
     "OPENBLAS_NUM_THREADS": "1",
 }
+DEFAULT_SIGNALS = (  # as in a terminal, even if the tests run in the background or under nohup
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+)
 Env = Mapping[str, str]
 
 
@@ -41,7 +48,7 @@ class Result:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """What --json wrote: an object a line, none of them with NaN."""
+        """The objects written by --json, one per line, none of them with NaN."""
         *lines, rest = self.text.split("\n")
         assert rest == ""
         return [json.loads(line, parse_constant=no_constant) for line in lines]
@@ -49,14 +56,21 @@ class Result:
     def events(self, kind: str) -> list[dict[str, Any]]:
         return [record for record in self.records if record["event"] == kind]
 
+    @property
+    def start(self) -> dict[str, Any]:
+        """The start event of training."""
+        (event,) = self.events("start")
+        return event
+
 
 def no_constant(name: str) -> None:
     raise AssertionError(f"{name} is not JSON")
 
 
 def command(*args: object, prelude: str = "", redirect: str = "") -> list[str]:
-    """The command after some Python has run in its process, and after the shell has redirected its streams."""
-    python = [sys.executable, "-c", f"{prelude}\nfrom charrnn.cli import main\nmain()", *map(str, args)]
+    """Return the command line of the command, after a prelude in Python and with redirections by the shell."""
+    code = f"{DEFAULT_SIGNALS}\n{prelude}\nfrom charrnn.cli import main\nmain()"
+    python = [sys.executable, "-c", code, *map(str, args)]
     return ["sh", "-c", f'exec "$@" {redirect}', "sh", *python] if redirect else python
 
 
@@ -86,7 +100,7 @@ def ok(*args: object, **run: Any) -> Result:
 
 
 def refused(result: Result, code: int, *words: str) -> None:
-    """Assert that a command failed in the one way there is: a single line on stderr, and nothing on stdout."""
+    """Assert that a command failed with a single line on stderr, containing some words, and nothing on stdout."""
     assert result.err.startswith("charrnn: ")
     assert result.err.endswith("\n")
     assert result.err.count("\n") == 1, result.err
@@ -95,14 +109,14 @@ def refused(result: Result, code: int, *words: str) -> None:
 
 
 def limited_to(size: int) -> str:
-    """A prelude that lets no file of the process grow beyond so many bytes, as a full disk would not."""
+    """Return a prelude that limits the files of the process to `size` bytes, as a full disk would."""
     return f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
 
 
 def start(
     *args: object, prelude: str = "", env: Env | None = None, stderr: int = subprocess.PIPE
 ) -> subprocess.Popen[bytes]:
-    """Start the command with a small pipe for its stdout, so that it cannot run far ahead of who reads it."""
+    """Start the command with a small pipe for its stdout, so that it cannot run far ahead of its reader."""
     process = subprocess.Popen(
         command(*args, prelude=prelude),
         bufsize=0,
@@ -118,7 +132,7 @@ def start(
 
 
 def read_until(process: subprocess.Popen[bytes], event: str, step: int) -> None:
-    """Read what train --json writes, to the event of the step."""
+    """Read the output of train --json up to an event of a step."""
     assert process.stdout
     for line in process.stdout:
         record = json.loads(line)
@@ -127,13 +141,23 @@ def read_until(process: subprocess.Popen[bytes], event: str, step: int) -> None:
     raise AssertionError(f"no {event} at step {step}")
 
 
+def assert_exact_after_kill(whole: str, *line: object, **run: Any) -> None:
+    """Kill a resumable training command at step 25 and rerun it: the model must equal `whole`, byte for byte."""
+    process = start(*line, "-m", "parts", "--save-every", 1, **run)
+    read_until(process, "step", 25)
+    process.kill()
+    assert finish(process).code == -signal.SIGKILL
+    ok(*line, "-m", "parts")
+    assert Path("checkpoints/parts.npz").read_bytes() == Path(f"checkpoints/{whole}.npz").read_bytes()
+
+
 def finish(process: subprocess.Popen[bytes]) -> Result:
     out, err = process.communicate(timeout=60)
     return Result(process.returncode, out, err.decode())
 
 
 def closed_early(process: subprocess.Popen[bytes]) -> Result:
-    """Close the pipe that the command writes to, as head does, and wait for its end."""
+    """Close the pipe that the command writes to, as head does, and wait for the command to end."""
     assert process.stdout
     process.stdout.close()
     assert process.stderr
@@ -142,7 +166,7 @@ def closed_early(process: subprocess.Popen[bytes]) -> Result:
 
 
 def terminal(columns: int = 80) -> tuple[int, int]:
-    """A terminal that changes no byte: the end that a person looks at, and the one that is written to."""
+    """Return both ends of a terminal that changes no bytes: the one to read, and the one to write to."""
     screen, stream = pty.openpty()
     tty.setraw(stream)
     termios.tcsetwinsize(stream, (24, columns))
@@ -151,7 +175,7 @@ def terminal(columns: int = 80) -> tuple[int, int]:
 
 def drained(reader: int) -> bytes:
     chunks = []
-    with suppress(OSError):  # so a terminal ends whose other side is closed; a pipe ends with an empty read
+    with suppress(OSError):  # the end of a terminal that is closed on the other side; a pipe ends with an empty read
         while chunk := os.read(reader, 1 << 16):
             chunks.append(chunk)
     os.close(reader)
@@ -161,7 +185,7 @@ def drained(reader: int) -> bytes:
 def on_terminal(
     *args: object, streams: str = "stdout stderr", env: Env | None = None, columns: int = 80, prelude: str = ""
 ) -> Result:
-    """Run the command with terminals for some of its streams, pipes for the others."""
+    """Run the command with terminals for some of its streams and pipes for the others."""
     ends = {name: terminal(columns) if name in streams.split() else os.pipe() for name in ("stdout", "stderr")}
     process = subprocess.Popen(
         command(*args, prelude=prelude),
@@ -178,7 +202,7 @@ def on_terminal(
 
 
 def to_nobody(*args: object, stream: str = "stdout") -> Result:
-    """Run the command with a pipe that nobody reads any more for one of its streams."""
+    """Run the command with a pipe without a reader for one of its streams."""
     reader, writer = os.pipe()
     os.close(reader)
     with subprocess.Popen(
@@ -194,7 +218,7 @@ def to_nobody(*args: object, stream: str = "stdout") -> Result:
 
 
 def in_bash(script: str, folder: Path, env: Env | None = None) -> Result:
-    """Run a script that uses the command as its readers do; the first failure ends it, in a pipe too."""
+    """Run a script in which `charrnn` is the command; the first failure ends it, also within a pipe."""
     bash = shutil.which("bash")
     assert bash
     line = " ".join(f"'{part}'" for part in command())
@@ -205,5 +229,5 @@ def in_bash(script: str, folder: Path, env: Env | None = None) -> Result:
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """Everything below a folder: the bytes of each file by its path, None for a folder."""
+    """Return everything in a folder by path: the bytes of files, None for folders."""
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}

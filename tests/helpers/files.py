@@ -1,4 +1,4 @@
-"""Runs small enough to save a thousand times, and tools that take a model file apart and put a bad one together."""
+"""Small runs to save, and functions that take a model file apart and build damaged ones."""
 
 import hashlib
 import io
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import charrnn
-from charrnn.cells import CELLS
-from charrnn.checkpoint import Checkpoint
 from charrnn.checkpoint.format import from_file, to_bytes
-from charrnn.config import TrainConfig
-from charrnn.corpus import Corpus
-from charrnn.train import new_run
-from charrnn.vocab import CODE_POINTS, Vocab, codes_of
+from charrnn.core.cells import CELLS
+from charrnn.core.config import TrainConfig
+from charrnn.core.state import TrainState
+from charrnn.core.vocab import CODE_POINTS, Vocab, codes_of
+from charrnn.data.corpus import Corpus
+from charrnn.training.configure import start_run
 from tests.helpers.models import B, T, tiny_config
 
 MISSING = object()  # as the value of an entry: leave the entry out
@@ -45,22 +45,22 @@ def random_text(chars: int, alphabet: str = "abcdef\n", seed: int = 0) -> str:
     return "".join(np.random.default_rng(seed).choice(list(alphabet), chars))
 
 
-def tiny_run(corpus: Corpus, model: dict[str, Any] | None = None, **train: Any) -> Checkpoint:
-    """A run at step 0 whose windows are T steps of B streams."""
+def tiny_run(corpus: Corpus, model: dict[str, Any] | None = None, **train: Any) -> TrainState:
+    """Return a run at step 0 with windows of T steps and B streams."""
     settings: dict[str, Any] = {"steps": 16, "budget": "16 steps", "eval_every": 4, "warmup": 2}
     settings |= {"batch_size": B, "seq_len": T} | train
-    return new_run(tiny_config(len(corpus.vocab), **(model or {})), TrainConfig(**settings), corpus)
+    return start_run(tiny_config(len(corpus.vocab), **(model or {})), TrainConfig(**settings), corpus)
 
 
-def copy_of(checkpoint: Checkpoint) -> Checkpoint:
-    """What comes back from a file."""
-    return from_file(io.BytesIO(to_bytes(checkpoint)))
+def copy_of(state: TrainState) -> TrainState:
+    """Return a copy of a run, through a model file."""
+    return from_file(io.BytesIO(to_bytes(state)))
 
 
-def plain(checkpoint: Checkpoint) -> dict[str, Any]:
-    """A checkpoint as dictionaries, lists and arrays, which numpy's assert_equal compares to the bottom."""
-    best, model = checkpoint.best and vars(checkpoint.best), checkpoint.model
-    return vars(checkpoint) | {"model": {"config": model.config, "vector": model.vector}, "best": best}
+def plain(state: TrainState) -> dict[str, Any]:
+    """Return a run as nested dictionaries, lists and arrays, which numpy's assert_equal compares."""
+    best, model = state.best and vars(state.best), state.model
+    return vars(state) | {"model": {"config": model.config, "vector": model.vector}, "best": best}
 
 
 def members(data: bytes) -> dict[str, bytes]:
@@ -77,7 +77,7 @@ def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> 
 
 
 def npy(array: NDArray[Any], header: str | None = None) -> bytes:
-    """The bytes of an array, pickled if need be, with the header that is given or its own."""
+    """Return the bytes of an array file, pickled for objects, with another header if one is given."""
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, array, (1, 0), allow_pickle=True)
     if header is None:
@@ -106,7 +106,7 @@ def with_manifest(data: bytes, text: str) -> bytes:
 
 
 def with_entry(data: bytes, path: str, value: object) -> bytes:
-    """The file with another value in its manifest, at a path of keys with slashes between."""
+    """Return a model file with another value in its manifest, at a path of keys separated by slashes."""
     manifest = node = manifest_of(data)
     *parents, last = path.split("/")
     for key in parents:
@@ -118,14 +118,16 @@ def with_entry(data: bytes, path: str, value: object) -> bytes:
 
 
 def with_array(data: bytes, name: str, array: NDArray[Any]) -> bytes:
-    """The file with another array, and that array's digest: nothing else is wrong with it."""
+    """Return a model file with another array and its digest, and otherwise valid."""
     digest = hashlib.sha256(array.tobytes()).hexdigest()
     return with_member(with_entry(data, f"sha256/{name}", digest), name, npy(array))
 
 
 def with_directory_field(data: bytes, member: str, offset: int, *values: int) -> bytes:
-    """The file with other values from an offset into its central directory's record of a member: 8 flags and
-    10 method (of two bytes), 20 compressed size, 24 size, 42 where it begins (of four bytes)."""
+    """Return a model file with other values in the central directory, from an offset into the record of a member.
+
+    The offsets are 8 flags and 10 method (of two bytes), 20 compressed size, 24 size and 42 start (of four bytes).
+    """
     changed = bytearray(data)
     record = data.rindex(f"{member}.npy".encode()) - 46  # the name follows 46 bytes of other fields
     assert data[record : record + 4] == b"PK\1\2"

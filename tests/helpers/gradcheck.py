@@ -1,14 +1,14 @@
-"""Hand-written gradients against central differences, in float64.
+"""A check of hand-written gradients against central differences, in float64.
 
-Each tensor is checked along a direction of its own, since one direction through all of them could hide a small tensor's
-error under a large one's gradient; then along a few of its coordinates.
+Each tensor is checked along its own direction, since in one direction through all tensors a large gradient could hide
+the error of a small one; then along a few coordinates.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from charrnn.ops import Array
+from charrnn.core.ops import Array
 
 STEP = 1e-5
 RELATIVE = 1e-6
@@ -17,7 +17,7 @@ COORDINATES = 3
 
 
 def derivative(loss: Callable[[], float], tensor: Array, direction: Array) -> float:
-    """Return the slope of the loss as the tensor, which it reads, moves along a direction; the tensor is put back."""
+    """Return the derivative of the loss along a direction of a tensor that it reads; the tensor is restored."""
     kept = tensor.copy()
     tensor[...] = kept + STEP * direction
     above = loss()
@@ -30,18 +30,18 @@ def derivative(loss: Callable[[], float], tensor: Array, direction: Array) -> fl
 def directions(grad: Array, rng: np.random.Generator) -> Iterator[Array]:
     """Yield unit vectors: one through every coordinate, then single coordinates.
 
-    The first has random lengths but the gradient's own signs. So no terms cancel, and an error anywhere shows.
+    The first has random magnitudes and the signs of the gradient, so that no terms cancel and an error anywhere shows.
     """
-    through = np.where(grad < 0, -1, 1) * rng.uniform(0.5, 1.5, grad.shape)
-    yield through / np.linalg.norm(through)
+    direction = np.where(grad < 0, -1, 1) * rng.uniform(0.5, 1.5, grad.shape)
+    yield direction / np.linalg.norm(direction)
     for i in rng.choice(grad.size, min(COORDINATES, grad.size), replace=False):
         yield np.eye(1, grad.size, i).reshape(grad.shape)
 
 
 def check_gradients(loss: Callable[[], float], tensors: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
-    """Fail unless each of grads is the derivative of the loss with respect to the tensor of that name.
+    """Assert that each of grads is the derivative of the loss with respect to the tensor of the same name.
 
-    Fails too where a gradient is so small that an error of 0.1 % would pass as rounding: such a check proves nothing.
+    Also assert that each gradient is large enough for the check: an error of 0.1 % must not pass as rounding.
     """
     assert tensors.keys() == grads.keys()
     rng, rounding = np.random.default_rng(0), ROUNDING * max(1, abs(loss()))
@@ -52,4 +52,4 @@ def check_gradients(loss: Callable[[], float], tensors: Mapping[str, Array], gra
             expected, found = derivative(loss, tensor, direction), float(np.vdot(grads[name], direction))
             allowed = RELATIVE * abs(expected) + rounding
             assert abs(found - expected) <= allowed, f"{name}: derivative {found!r}, by differences {expected!r}"
-            assert i > 0 or 1e-3 * abs(expected) > 2 * allowed, f"{name}: a gradient too small to judge, {expected!r}"
+            assert i > 0 or 1e-3 * abs(expected) > 2 * allowed, f"{name}: gradient too small to check, {expected!r}"

@@ -1,20 +1,21 @@
-"""The network as its equations say it: one stream, one step, one column vector at a time. Slow, plain, float64.
+"""The network as plain loops over its equations: one stream, one step, one column vector at a time, in float64.
 
     h_t = f(W_xh x_t + W_hh h_{t-1} + b_h)      p_t = softmax(W_hy h_t + b_y)      loss = -Σ_t log p_t[y_t]
 
-Each cell of the library has a twin here. `naive_pass` and `library_pass` answer the same Problem with the same Pass.
+Each cell of the library has a twin here. `naive_pass` and `library_pass` both solve a Problem and return a Pass.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charrnn.cells.cell import Cache, LayerState, Params, State
-from charrnn.model import CharRNN, parameter_shapes, views
-from charrnn.network import scope
-from charrnn.ops import Array, Ids, cross_entropy_backward, cross_entropy_forward
+from charrnn.core.cells.cell import Cache, LayerState, Params, State
+from charrnn.core.model import CharRNN, parameter_shapes, views
+from charrnn.core.network import scope
+from charrnn.core.ops import Array, Ids, cross_entropy_backward, cross_entropy_forward
 from tests.helpers.gradcheck import check_gradients
 from tests.helpers.models import tiny_model
 
@@ -27,20 +28,41 @@ class Twin(NamedTuple):
     # params, x, before, dafter, grads -> dx, dbefore
 
 
-def elman(f: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Twin:
-    """Make the twin of the Elman cell with activation f, whose derivative is slope."""
+class Activation(NamedTuple):
+    """An activation function as a formula of its argument a, and its derivative as another one."""
 
-    def activation(p: Params, x: Array, h: Array) -> Array:
+    value: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
+
+
+def sigmoid(a: Array) -> Array:
+    """Return the logistic function."""
+    return 1 / (1 + np.exp(-a))
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "tanh": Activation(np.tanh, lambda a: 1 / np.cosh(a) ** 2),
+    "relu": Activation(lambda a: np.where(a > 0, a, 0), lambda a: np.where(a > 0, 1, 0)),
+    "sigmoid": Activation(sigmoid, lambda a: 1 / (2 + np.exp(a) + np.exp(-a))),
+    "leaky_relu": Activation(lambda a: np.where(a > 0, a, 0.01 * a), lambda a: np.where(a > 0, 1, 0.01)),
+    "softsign": Activation(lambda a: a / (1 + np.abs(a)), lambda a: 1 / (1 + np.abs(a)) ** 2),
+}
+
+
+def elman(f: Activation) -> Twin:
+    """Return the twin of the Elman cell with an activation function."""
+
+    def pre_activation(p: Params, x: Array, h: Array) -> Array:
         return p["W_xh"] @ x + p["W_hh"] @ h + p["b_h"]
 
     def step(p: Params, x: Array, before: LayerState) -> LayerState:
-        return (f(activation(p, x, before[0])),)
+        return (f.value(pre_activation(p, x, before[0])),)
 
     def step_backward(
         p: Params, x: Array, before: LayerState, dafter: LayerState, grads: Params
     ) -> tuple[Array, LayerState]:
         (h,), (dh,) = before, dafter
-        da = slope(activation(p, x, h)) * dh
+        da = f.derivative(pre_activation(p, x, h)) * dh
         grads["W_xh"] += np.outer(da, x)
         grads["W_hh"] += np.outer(da, h)
         grads["b_h"] += da
@@ -49,20 +71,15 @@ def elman(f: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Twin:
     return Twin(step, step_backward)
 
 
-def sigmoid(a: Array) -> Array:
-    """The logistic function, as its definition says it."""
-    return 1 / (1 + np.exp(-a))
-
-
 def add_outer(grads: Params, da: Array, x: Array, du: Array, h: Array) -> None:
-    """Add what a step's da does to the weights of the input, and du to those of the state."""
+    """Add the gradients of one step: da xᵀ and da for the input weights and biases, du hᵀ for the recurrent weights."""
     grads["W_xh"] += np.outer(da, x)
     grads["b_h"] += da
     grads["W_hh"] += np.outer(du, h)
 
 
 def lstm_gates(p: Params, x: Array, h: Array) -> list[Array]:
-    """The gates i f o g of one step."""
+    """Return the gates i f o g of one step."""
     a = np.split(p["W_xh"] @ x + p["W_hh"] @ h + p["b_h"], 4)
     return [sigmoid(a[0]), sigmoid(a[1]), sigmoid(a[2]), np.tanh(a[3])]
 
@@ -88,7 +105,7 @@ def lstm_step_backward(
 
 
 def gru_gates(p: Params, x: Array, h: Array) -> tuple[Array, Array, Array, Array]:
-    """The gates r z n of one step, and u, the state's part of n before it is reset."""
+    """Return the gates r z n of one step, and u, the state's part of n before the reset gate."""
     a, v = np.split(p["W_xh"] @ x + p["b_h"], 3), np.split(p["W_hh"] @ h, 3)
     r, z, u = sigmoid(a[0] + v[0]), sigmoid(a[1] + v[1]), v[2] + p["b_n"]
     return r, z, np.tanh(a[2] + r * u), u
@@ -115,8 +132,7 @@ def gru_step_backward(
 TWINS: dict[str, Twin] = {
     "lstm": Twin(lstm_step, lstm_step_backward),
     "gru": Twin(gru_step, gru_step_backward),
-    "rnn_tanh": elman(np.tanh, lambda a: 1 / np.cosh(a) ** 2),
-    "rnn_relu": elman(lambda a: np.where(a > 0, a, 0), lambda a: np.where(a > 0, 1, 0)),
+    **{f"rnn_{name}": elman(activation) for name, activation in ACTIVATIONS.items()},
 }
 
 
@@ -131,7 +147,7 @@ def naive_layer_forward(twin: Twin, params: Params, x: Array, state: LayerState)
 def naive_layer_backward(
     twin: Twin, params: Params, x: Array, states: list[LayerState], dh: Array, dstate: LayerState, grads: Params
 ) -> tuple[Array, LayerState]:
-    """Go back from the outputs' gradients dh (T, H) and the last state's; return dx (T, D) and the initial state's."""
+    """Go back from dh (T, H) and the gradient of the last state; return dx (T, D) and that of the initial state."""
     dx = np.empty_like(x)
     for t in reversed(range(len(x))):
         dafter = (dstate[0] + dh[t], *dstate[1:])
@@ -140,7 +156,7 @@ def naive_layer_backward(
 
 
 class Problem(NamedTuple):
-    """A network, what it reads and should predict, and the gradient that comes in from after the window."""
+    """A network, its inputs and targets, its initial state, and the gradient of the state after the window."""
 
     model: CharRNN
     x: Ids  # (T, B)
@@ -150,7 +166,7 @@ class Problem(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """All that a forward and a backward pass say. The loss is the summed cross-entropy in nats."""
+    """The results of a forward and a backward pass. The loss is the summed cross-entropy in nats."""
 
     loss: float
     logits: Array  # (T, V, B)
@@ -160,7 +176,7 @@ class Pass(NamedTuple):
 
 
 def network(recurrence: str, num_layers: int = 1, dtype: DTypeLike = np.float64, **config: Any) -> CharRNN:
-    """Make a small network of an entry of CELLS."""
+    """Return a small network with a recurrence of the table CELLS."""
     cell, _, activation = recurrence.partition("_")
     return tiny_model(dtype=dtype, cell=cell, activation=activation or "tanh", num_layers=num_layers, **config)
 
@@ -171,7 +187,7 @@ def random_state(model: CharRNN, B: int, rng: np.random.Generator) -> State:
 
 
 def problem(recurrence: str, num_layers: int = 1, T: int = 5, B: int = 3, **config: Any) -> Problem:
-    """Make a small task: random ids, one target missing, a state carried in and a gradient coming back."""
+    """Return a small problem: random ids, one target missing, a random initial state and a random final gradient."""
     model, rng = network(recurrence, num_layers, **config), np.random.default_rng(4)
     x, y = rng.integers(0, model.config.vocab_size, (2, T, B))
     y[-1, 0] = -1
@@ -184,7 +200,7 @@ def zero_gradients(model: CharRNN) -> Params:
 
 
 def library_pass(task: Problem, cache: Cache | None = None, grads: Params | None = None) -> Pass:
-    """Let the library run over the whole window at once, in a cache and onto gradients that may have been used."""
+    """Run the library over the whole window at once, with a given cache and given gradients or with new ones."""
     model = task.model
     cache = model.cache(*task.x.shape) if cache is None else cache
     grads = zero_gradients(model) if grads is None else grads
@@ -201,7 +217,7 @@ def arrays(state: State) -> Params:
 
 
 def check_every_gradient(task: Problem, cache: Cache | None = None) -> None:
-    """Hold what the library's pass returns against finite differences: of all parameters and of the initial state."""
+    """Compare the library's gradients of all parameters and of the initial state with finite differences."""
     after, result = arrays(task.dstate), library_pass(task, cache)
 
     def loss() -> float:
@@ -212,7 +228,7 @@ def check_every_gradient(task: Problem, cache: Cache | None = None) -> None:
 
 
 def naive_pass(task: Problem) -> Pass:
-    """Go through the streams one after the other, forward and back."""
+    """Run forward and back through one stream after the other."""
     model, (T, B), loss = task.model, task.x.shape, 0.0
     logits, grads = np.empty((T, model.config.vocab_size, B)), zero_gradients(model)
     state, dstate0 = model.zero_state(B), model.zero_state(B)
@@ -234,12 +250,12 @@ def column(state: State, b: int) -> State:
 
 
 class Trace(NamedTuple):
-    """What one stream's backward pass looks back on."""
+    """The values of one stream's forward pass that its backward pass needs."""
 
     twin: Twin
     x: Ids  # (T,)
-    inputs: list[Array]  # of each layer (T, D or H), and last of the head
-    states: list[list[LayerState]]  # of each layer T+1
+    inputs: list[Array]  # of each layer (T, D or H), then of the head
+    states: list[list[LayerState]]  # T+1 of each layer
     logits: Array  # (T, V)
     p: Array  # (T, V)
 
@@ -271,3 +287,14 @@ def naive_backward(params: Params, trace: Trace, y: Ids, dstate: State, grads: P
     for t in reversed(range(len(y))):
         grads["embed.W"][trace.x[t]] += dh[t]
     return dstate
+
+
+def naive_losses(model: CharRNN, ids: Ids, start_id: int) -> list[float]:
+    """Return the loss of each character after all before it, in nats: one forward pass of the library per character."""
+    state, before, nats = model.zero_state(1), start_id, []
+    for i in ids.tolist():
+        logits, state = model.forward(np.array([[before]]), state, model.cache(1, 1))
+        z = logits[0, :, 0].tolist()
+        nats.append(math.log(sum(map(math.exp, z))) - z[i])
+        before = i
+    return nats

@@ -1,5 +1,6 @@
 """Attempts to make the program lose something: `make test` makes some of them, `make torture` all.
 
-An experiment is a class whose `attempt(number)` tries once and says what was lost, or nothing. The tests and the long
-run are the same code with other counts; `sabotage` takes a protection out, and then an experiment must find a loss.
+An experiment is a class with a method `attempt(number)` that tries once and returns a description of the loss, or an
+empty string. The tests and the long run use the same code with different counts. `sabotage` removes a protection, and
+then an experiment must find a loss.
 """

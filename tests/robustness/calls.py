@@ -1,6 +1,6 @@
-"""The file operations of Python code, each of which may be watched, made to fail, or be the last one.
+"""The file operations of Python code, which can be recorded, made to fail, or made the last one before a kill.
 
-They are met where Python hands them to the system: a file's own writes below its buffer, and the functions of `os`.
+They are intercepted where Python calls the system: the writes of a file below its buffer, and functions of `os`.
 """
 
 import errno
@@ -20,39 +20,39 @@ Do = Callable[[], Any]
 
 
 class Calls:
-    """Watches calls: `made` has the name and the arguments of each; what to do about one, a subclass may say."""
+    """Records calls in `made`, each with its name and arguments; subclasses can change what a call does."""
 
     def __init__(self) -> None:
         self.made: list[tuple[Any, ...]] = []
 
-    def meet(self, do: Do, name: str, *args: Any) -> Any:
-        """Make a call, or do something else in its place."""
+    def intercept(self, do: Do, name: str, *args: Any) -> Any:
+        """Make a call, or do something else instead."""
         self.made.append((name, *args))
         return do()
 
 
 class Faulty(Calls):
-    """Lets one call, by its number, go wrong in a way of FAULTS."""
+    """Makes one call, given by its number, fail in one of the ways in FAULTS."""
 
     def __init__(self, number: int, fault: str) -> None:
         super().__init__()
         self.number, self.fault = number, fault
 
-    def meet(self, do: Do, name: str, *args: Any) -> Any:
-        """Make the call, unless it is the one."""
+    def intercept(self, do: Do, name: str, *args: Any) -> Any:
+        """Make the call, unless it is the one that fails."""
         if len(self.made) != self.number:
-            return super().meet(do, name, *args)
+            return super().intercept(do, name, *args)
         self.made.append((name, *args))
         return FAULTS[self.fault](do, name, *args)
 
 
 def killed(do: Do, name: str, *args: Any) -> None:
-    """Be killed before the call."""
+    """Kill the process before the call."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def failing(code: int) -> Callable[..., None]:
-    """Return a fault: the error with that number, where half of a write has been done already."""
+    """Return a fault that raises the error with that number; half of a write is done before."""
 
     def fail(do: Do, name: str, *args: Any) -> None:
         if name == "write":
@@ -63,7 +63,7 @@ def failing(code: int) -> Callable[..., None]:
 
 
 def corrupted(do: Do, name: str, *args: Any) -> Any:
-    """Write another byte than was given, and say nothing of it."""
+    """Write with one bit changed, and report success."""
     if name != "write":
         return do()
     data = bytearray(args[1])
@@ -82,27 +82,30 @@ FAULTS: dict[str, Callable[..., Any]] = {
 
 @contextmanager
 def interposed(calls: Calls) -> Iterator[None]:
-    """Stand between the code that runs meanwhile and the system."""
+    """Intercept the calls of the code within the context."""
 
     class File(io.FileIO):
-        """A file whose writes are met."""
+        """A file with intercepted writes."""
 
         def write(self, data: Any) -> int:
-            return int(calls.meet(lambda: super(File, self).write(data), "write", self, bytes(data)))
+            return int(calls.intercept(lambda: super(File, self).write(data), "write", self, bytes(data)))
 
     def opened(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
-        return calls.meet(lambda: wrapped(path, mode, *args, **options), "opened", path, mode)
+        return calls.intercept(lambda: wrapped(path, mode, *args, **options), "opened", path, mode)
 
     def wrapped(path: Path, mode: str, buffering: int = -1, *args: Any, **options: Any) -> Any:
         plain = mode.replace("b", "")
         file = BUFFERS[plain](File(path, plain))
         return file if "b" in mode else io.TextIOWrapper(file, *args, **options)
 
-    def met(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **options: calls.meet(lambda: real(*args, **options), name, *args)
+    def intercepted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **options: calls.intercept(lambda: real(*args, **options), name, *args)
 
-    patches = [mock.patch.object(os, name, met(name, getattr(os, name))) for name in WATCHED]
-    patches += [mock.patch.object(fcntl, "flock", met("flock", fcntl.flock)), mock.patch.object(io, "open", opened)]
+    patches = [mock.patch.object(os, name, intercepted(name, getattr(os, name))) for name in WATCHED]
+    patches += [
+        mock.patch.object(fcntl, "flock", intercepted("flock", fcntl.flock)),
+        mock.patch.object(io, "open", opened),
+    ]
     for patch in patches:
         patch.start()
     try:

@@ -1,4 +1,4 @@
-"""Command lines put together at random, on texts of random bytes."""
+"""Random command lines on random texts."""
 
 import os
 import re
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import typer
 
-from charrnn import forecast
 from charrnn.cli import app
+from charrnn.training import estimate as estimate
 from tests.helpers.command import charrnn
 from tests.robustness.experiment import OPTIONS, TEXT, Experiment, ended, forked
 
 LIMITS = {resource.RLIMIT_AS: 4 << 30, resource.RLIMIT_NOFILE: 64}  # bytes, descriptors
-SECONDS, ALONE = 20, 50  # at most; every how many goes through a new interpreter
+SECONDS, ALONE = 20, 50  # of a command at most; one in this many runs in a new interpreter
 VALUES = (
     *(
         "0",
@@ -57,15 +57,15 @@ VALUES = (
         "x" * 300,
     ),
 )
-AMOUNTS = {"--steps", "--epochs", "--time", "--length", "-n", "--count", "--patience"}  # taken at their word, so:
-LONG = {"-1", "3", "7", "9" * 30}  # are not given to them
+AMOUNTS = {"--steps", "--epochs", "--time", "--length", "-n", "--count", "--patience"}
+LONG = {"-1", "3", "7", "9" * 30}  # values with which AMOUNTS would take too long
 
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
 
 
 def names(command: str, flags: bool) -> list[str]:
-    """The options of a command, those with a value or those without; all but the one that asks for tracebacks."""
+    """Return the options of a command with or without a value, except --debug."""
     options = [
         option for option in COMMANDS[command].params if option.opts[-1].startswith("-") and option.name != "debug"
     ]
@@ -73,7 +73,7 @@ def names(command: str, flags: bool) -> list[str]:
 
 
 def any_line(draw: np.random.Generator) -> list[str]:
-    """Draw a command line: a command, some of its options, values that fit or not, texts that are there or not."""
+    """Draw a command line: a command, some of its options, valid and invalid values, existing and missing texts."""
 
     def one_of(choices: object) -> str:
         pool = list(choices)  # type: ignore[call-overload]
@@ -94,7 +94,7 @@ def any_line(draw: np.random.Generator) -> list[str]:
 
 
 def any_text(draw: np.random.Generator) -> bytes:
-    """Draw bytes: noise, noise of few kinds, or a text with noise in it."""
+    """Draw the bytes of a text: noise, noise of a few characters, or a text with one byte changed."""
     match draw.integers(4):
         case 0:
             return draw.bytes(int(draw.integers(3000)))
@@ -122,7 +122,7 @@ def any_text(draw: np.random.Generator) -> bytes:
 
 
 class Commands(Experiment):
-    """A command line at random ends with 0, 1 or 2; a failure is one line; there is never a traceback."""
+    """A random command line exits with 0, 1 or 2; a failure is one line; there is never a traceback."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -130,13 +130,13 @@ class Commands(Experiment):
         (folder / "a.txt").write_text(TEXT)
         assert ended(forked(folder, "train", "a.txt", *OPTIONS, "--steps", 2, "-q")) == 0
         self.model = (folder / "checkpoints" / "a.npz").read_bytes()
-        forecast.STEP_SECONDS = forecast.VALIDATION_SECONDS = 0.01  # --dry-run is to be tried, not to measure
+        estimate.STEP_SECONDS = estimate.VALIDATION_SECONDS = 0.01  # --dry-run need not be accurate
         self.before = {what: resource.getrlimit(what) for what in LIMITS}
         for what, limit in LIMITS.items():
             resource.setrlimit(what, (limit, self.before[what][1]))
 
     def attempt(self, number: int) -> str:
-        """Run a command line; return what it did that it should not have."""
+        """Run a command line; return a description if its end is wrong."""
         draw = np.random.default_rng([number, 6])
         line, noise = any_line(draw), any_text(draw)
         for path, content in {"a.txt": TEXT.encode(), "noise.txt": noise, "checkpoints/a.npz": self.model}.items():
@@ -151,12 +151,12 @@ class Commands(Experiment):
         return words if re.search(r"\x1b|\u202e", err) else ""
 
     def close(self) -> None:
-        """Lift the limits."""
+        """Remove the limits."""
         for what, limits in self.before.items():
             resource.setrlimit(what, limits)
 
     def run(self, line: list[str], alone: bool) -> tuple[int, str]:
-        """Run a line in a fork, or now and then in an interpreter of its own; return its exit code and stderr."""
+        """Run a command line in a fork or in a new interpreter; return its exit code and stderr."""
         if alone and not any("\0" in word for word in line):
             result = charrnn(*line, cwd=self.folder)
             return result.code, result.err

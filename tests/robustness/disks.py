@@ -1,4 +1,4 @@
-"""Runs on a file system that is full, sooner or later."""
+"""Runs on file systems that become full."""
 
 import json
 import os
@@ -6,18 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from charrnn.checkpoint import CheckpointStore
+from charrnn.checkpoint.store import CheckpointStore
 from tests.helpers.command import ENVIRONMENT
 from tests.robustness.experiment import OPTIONS, TEXT, Experiment, UnavailableError, ended, forked
 
-PAGE = 4096  # bytes that such a file system gives out at a time
+PAGE = 4096  # bytes, the unit of allocation of such a file system
 ON_IT = 'mount -t tmpfs -o "size=$1" tmpfs "$2" && cd "$2" && shift 2 && exec "$@"'
-WITHOUT = ""  # the protection that its process is to take out
+WITHOUT = ""  # the protection that its process removes
 RUN = "import sys; from tests.robustness.disks import run; run(sys.argv[1])"
 
 
 def run(without: str) -> None:
-    """Train twice in the working folder; print the exit codes, what was said, and the step of the model."""
+    """Train twice in the working folder; print the exit code, stderr and the step of the model after each."""
     from tests.robustness.sabotage import SABOTAGE  # which imports this module
 
     if without:
@@ -33,7 +33,7 @@ def run(without: str) -> None:
 
 
 class FullDisks(Experiment):
-    """A run and a longer one on a file system of one page, of two, and so on, until both have room."""
+    """A run and a longer one on file systems of one page, of two, and so on, until both fit."""
 
     count = 24
 
@@ -42,15 +42,15 @@ class FullDisks(Experiment):
         (folder / "a.txt").write_text(TEXT)
         (folder / "disk").mkdir()
         if self.on_a_disk(PAGE, "true").returncode:
-            raise UnavailableError("no file system can be mounted")
+            raise UnavailableError("file systems cannot be mounted here")
 
     def on_a_disk(self, size: int, *command: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command on a new file system of that size, which nobody else sees."""
+        """Run a command on a new file system of this size, which only it can see."""
         line = ["unshare", "-rm", "sh", "-c", ON_IT, "sh", str(size), str(self.folder / "disk"), *command]
         return subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True)
 
     def attempt(self, number: int) -> str:
-        """Train on a disk of so many pages; return what is not as it should be."""
+        """Train on a disk with `number + 1` pages; return the results if they are wrong."""
         done = self.on_a_disk((number + 1) * PAGE, sys.executable, "-c", RUN, WITHOUT)
         try:
             runs = [json.loads(line) for line in done.stdout.splitlines()]
@@ -60,6 +60,6 @@ class FullDisks(Experiment):
             ]
         except ValueError:
             return f"{done.stdout} {done.stderr}"
-        told = all((code == 1) == ("charrnn: " in said) and "Traceback" not in said for code, said, _, _ in runs)
+        reported = all((code == 1) == ("charrnn: " in said) and "Traceback" not in said for code, said, _, _ in runs)
         alone = all(left in ([], ["m.npz"]) for _, _, _, left in runs)
-        return "" if all(fine) and told and alone and steps == sorted(steps) else f"{number + 1} pages: {runs}"
+        return "" if all(fine) and reported and alone and steps == sorted(steps) else f"{number + 1} pages: {runs}"

@@ -1,17 +1,20 @@
-"""What an experiment is, and the runs that several of them start from."""
+"""The base class of experiments, and the runs that several of them use."""
 
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from charrnn.checkpoint import Checkpoint
 from charrnn.checkpoint.format import to_bytes
 from charrnn.cli import main
-from charrnn.corpus import Corpus
-from charrnn.train import train
+from charrnn.core.state import TrainState
+from charrnn.core.train import Report, train
+from charrnn.data.corpus import Corpus
+from charrnn.evaluation.text import score
+from charrnn.parallel.executor import ParallelExecutor
 from tests.helpers.files import copy_of, corpus_of, random_text, tiny_run
 
 NETWORK = ("--hidden-size", 8, "--num-layers", 1, "--embed-size", 8, "--dropout", 0.1)
@@ -21,35 +24,35 @@ TEXT = "".join(f"{n % 7} größere fox{'es' * (n % 3)} than {n % 11} hens.\n" fo
 
 
 class UnavailableError(Exception):
-    """An experiment needs what this machine does not have, or does not permit."""
+    """An experiment needs something that this machine does not have or permit."""
 
 
 class Experiment:
-    """Attempts to make the program lose something, by their numbers, each of which always tries the same thing."""
+    """Numbered attempts to make the program lose something; the same number always tries the same."""
 
-    count: int | None = None  # attempts there are; None is any number
-    figures: dict[str, float]  # measured on the way, of which the largest are told
+    count: int | None = None  # number of different attempts; None is no limit
+    figures: dict[str, float]  # the largest values of what was measured
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.figures = folder, {}
 
     def attempt(self, number: int) -> str:
-        """Try once; return what was lost, or nothing."""
+        """Try once; return a description of the loss, or an empty string."""
         raise NotImplementedError
 
     def note(self, name: str, value: float) -> None:
-        """Keep a figure if it is the largest of its name."""
+        """Record a measurement; the largest value of each name is kept."""
         self.figures[name] = max(value, self.figures.get(name, value))
 
     def close(self) -> None:
-        """End what is under way."""
+        """End what is still running."""
 
 
 def fork() -> int:
-    """Fork; the child has the default streams of nobody: what it says is lost unless it is sent elsewhere."""
+    """Fork; return the child's process id, or 0 in the child, where SIGINT has its default action."""
     sys.stdout.flush()
     sys.stderr.flush()
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # the child is to meet none before it is ready
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # none must reach the child before it is ready
     child = os.fork()
     if not child:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -58,14 +61,14 @@ def fork() -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """End a forked process at once, without what the interpreter does at its end."""
+    """End a forked process immediately, without the clean-up of the interpreter."""
     os._exit(code)
 
 
 def forked(folder: Path, *args: object) -> int:
-    """Run a command in a folder, in a process of its own that has imported everything; return the process.
+    """Run a command in a folder, in a fork that has already imported everything; return its process id.
 
-    What it says goes to `stderr` there, and what it writes nowhere.
+    Its stderr goes to the file `stderr` there, and its stdout nowhere.
     """
     child = fork()
     if child:
@@ -87,20 +90,25 @@ def forked(folder: Path, *args: object) -> int:
 
 
 def ended(process: int) -> int:
-    """Wait for a process; return its exit code, or minus the signal that killed it."""
+    """Wait for a process; return its exit code, or the negative number of the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
-def a_run() -> tuple[Corpus, Checkpoint, Checkpoint]:
-    """A text, and the tiny run on it after 5 and after 9 steps, with validations and an unknown symbol."""
+def a_run() -> tuple[Corpus, TrainState, TrainState]:
+    """Return a text and a tiny run on it after 5 and after 9 steps, with validations and an unknown symbol."""
     corpus = corpus_of(random_text(300) + "é", min_count=2)
-    checkpoint = tiny_run(corpus, val_fraction=0.25)
-    states = {report.step: copy_of(checkpoint) for report in train(checkpoint, corpus.ids) if report.step in (5, 9)}
+    state = tiny_run(corpus, val_fraction=0.25)
+    states = {report.step: copy_of(state) for report in reports(state, corpus) if report.step in (5, 9)}
     return corpus, states[5], states[9]
 
 
-def gone_on(checkpoint: Checkpoint, corpus: Corpus) -> bytes:
-    """Train a checkpoint to its end; return the file that this gives."""
-    for _ in train(checkpoint, corpus.ids):
+def reports(state: TrainState, corpus: Corpus) -> Iterator[Report]:
+    """Train as the command line does; yield the reports."""
+    return train(state, corpus.ids, ParallelExecutor, score)
+
+
+def completed(state: TrainState, corpus: Corpus) -> bytes:
+    """Train a run to its end; return the bytes of its file."""
+    for _ in reports(state, corpus):
         pass
-    return to_bytes(checkpoint)
+    return to_bytes(state)

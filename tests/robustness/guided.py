@@ -1,7 +1,7 @@
-"""Model files and texts that are found by looking which lines of the program they reach, with atheris.
+"""Model files and texts from a coverage-guided fuzzer, atheris.
 
-It is no dependency: `pip install atheris` into the environment of the tests, and the row is there. An attempt is RUNS
-inputs in a process of its own, which goes on with what the ones before it have found.
+It is optional: `pip install atheris` into the environment of the tests makes the row available. An attempt is RUNS
+inputs in a separate process, which continues from the inputs that the previous attempts found.
 """
 
 import importlib.util
@@ -15,12 +15,12 @@ from tests.robustness.damage import smallest
 from tests.robustness.experiment import Experiment, UnavailableError
 
 RUNS = 20_000
-WITHOUT = ""  # the protection that its process is to take out
+WITHOUT = ""  # the protection that its process removes
 ROOT = Path(__file__).parents[2]
 
 
 def seeds() -> list[bytes]:
-    """What to begin with, each after the byte that target.py takes it by: a model, its parts, a text."""
+    """Return the first inputs: a model, its parts and a text, each after the byte by which target.py interprets it."""
     model = smallest()
     manifest, *arrays = members(model).values()
     single = [bytes([8 + 12 * i]) + content for i, content in enumerate(arrays)]
@@ -28,7 +28,7 @@ def seeds() -> list[bytes]:
 
 
 class Guided(Experiment):
-    """So many inputs more, each a member, a manifest, a whole file or a text."""
+    """RUNS more inputs, each a member, a manifest, a whole file or a text."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -39,9 +39,9 @@ class Guided(Experiment):
             (folder / "found" / f"seed-{number}").write_bytes(seed)
 
     def attempt(self, number: int) -> str:
-        """Try the next inputs; return what the program says that ends the process of a bad one."""
+        """Try the next inputs; return the end of stderr if one fails."""
         options = [f"-runs={RUNS}", f"-seed={number + 1}", "-max_len=8192", "-timeout=2", "-rss_limit_mb=300"]
         line = [sys.executable, "-m", "tests.robustness.target", WITHOUT, *options, str(self.folder / "found")]
         done = subprocess.run(line, env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)}, cwd=self.folder, capture_output=True)
-        self.note("inputs that reach something of their own", len(list((self.folder / "found").iterdir())))
+        self.note("inputs with coverage of their own", len(list((self.folder / "found").iterdir())))
         return done.stderr.decode("utf-8", "replace")[-2000:] if done.returncode else ""

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.checkpoint import CheckpointStore
-from charrnn.corpus import load_corpus
-from charrnn.errors import CheckpointError
-from tests.robustness.experiment import OPTIONS, TEXT, Experiment, ended, forked, gone_on
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.core.errors import CheckpointError
+from charrnn.data.corpus import load_corpus
+from tests.robustness.experiment import OPTIONS, TEXT, Experiment, completed, ended, forked
 
 STEPS = 60
 LINE = ("train", "a.txt", *OPTIONS, "--steps", STEPS, "--save-every", 1, "--resume", "-q")
 
 
 class Interruptions(Experiment):
-    """A run that saves at every step is started again and again, until it is done; then another one begins."""
+    """A run that saves at every step is restarted until it is finished; then another one starts."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -25,10 +25,10 @@ class Interruptions(Experiment):
         os.chdir(folder)
         self.corpus = load_corpus(["a.txt"])
         self.store = CheckpointStore(folder / "a.npz")
-        for _ in range(2):  # the second one is not slowed by what the first one has brought into memory
-            begun = time.perf_counter()
+        for _ in range(2):  # the second run is faster, since the first has loaded everything into memory
+            start = time.perf_counter()
             assert ended(forked(folder, *LINE, "-m", "whole.npz", "--force")) == 0
-            self.seconds = time.perf_counter() - begun
+            self.seconds = time.perf_counter() - start
             self.whole = (folder / "whole.npz").read_bytes()
             (folder / "whole.npz").unlink()
 
@@ -37,7 +37,7 @@ class Interruptions(Experiment):
         return self.store.load().step if self.store.path.exists() else -1
 
     def lost(self, before: int) -> str:
-        """Return what is lost of a model that was at a step before."""
+        """Return a description of the loss, if any, of a model that was at step `before`."""
         try:
             step = self.step()
         except CheckpointError as error:
@@ -45,23 +45,23 @@ class Interruptions(Experiment):
             return str(error)
         if step < before:
             return f"the model was at step {before} and is at step {step}"
-        if step >= 0 and gone_on(self.store.load(), self.corpus) != self.whole:
-            return f"gone on from step {step} the run ends with other bytes"
+        if step >= 0 and completed(self.store.load(), self.corpus) != self.whole:
+            return f"resumed from step {step} the run ends with different bytes"
         return ""
 
     def finished(self) -> str:
-        """End a run that was not interrupted any more; return what is lost."""
+        """Remove the model of a finished run; return a description of the loss, if any."""
         same = self.store.path.read_bytes() == self.whole
         left = sorted(set(os.listdir(self.folder)) - {"a.txt", "stderr", "a.npz"})
         self.store.path.unlink()
-        return ("" if same else "the run ends with other bytes") + (f"{left} is left over" if left else "")
+        return ("" if same else "the run ends with different bytes") + (f"{left} is left over" if left else "")
 
 
 class Kills(Interruptions):
-    """kill -9 at a random moment, from the first one of the process to the last one."""
+    """kill -9 at a random moment in the life of the process."""
 
     def attempt(self, number: int) -> str:
-        """Kill a run; return what it has lost."""
+        """Kill a run; return a description of the loss, if any."""
         moments = np.random.default_rng([number, 1])
         while True:
             before = self.step()
@@ -78,10 +78,10 @@ class Kills(Interruptions):
 
 
 class Signals(Interruptions):
-    """Ctrl-C or SIGTERM at a random moment, every third time twice."""
+    """Ctrl-C or SIGTERM at a random moment, and every third time a second signal."""
 
     def attempt(self, number: int) -> str:
-        """Stop a run; return what it has lost, or did not do as it should."""
+        """Stop a run; return a description of the loss or of a wrong end."""
         moments = np.random.default_rng([number, 2])
         before, first = self.step(), [signal.SIGINT, signal.SIGTERM][number % 2]
         process = forked(self.folder, *LINE, "-m", "a.npz")

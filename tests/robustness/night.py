@@ -1,4 +1,4 @@
-"""What a long time uses up: memory, descriptors, files."""
+"""Memory, descriptors and files of processes that run for a long time."""
 
 import gc
 import os
@@ -7,34 +7,33 @@ import subprocess
 import time
 from pathlib import Path
 
-from charrnn.checkpoint import CheckpointStore
-from charrnn.train import train
+from charrnn.checkpoint.store import CheckpointStore
 from tests.helpers.command import ENVIRONMENT, command
 from tests.helpers.files import corpus_of, random_text, tiny_run
-from tests.robustness.experiment import OPTIONS, TEXT, Experiment, ended, forked
+from tests.robustness.experiment import OPTIONS, TEXT, Experiment, ended, forked, reports
 
-GROWTH = 1 << 20  # bytes that a process may be larger than it has been until it was warm
-BEFORE = ""  # Python that a watched program runs first
+GROWTH = 1 << 20  # bytes that a process may grow after warming up
+BEFORE = ""  # Python code that a watched program runs first
 
 
 def resident(process: int) -> int:
-    """Return how many bytes of memory a process holds."""
+    """Return the resident memory of a process in bytes."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class Growth(Experiment):
-    """Watches a process: when it is warm it must not grow any more, nor ever leave descriptors open."""
+    """Watches a process: after warming up it must not grow, and it must never leave descriptors open."""
 
     process = 0
-    warm = 3  # attempts until it is warm: README.md of this folder says why so many
+    warm = 3  # attempts until it is warm: README.md of this folder has the reasons
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.seen, self.first, self.most, self.open = 0, 0, 0, 0
 
     def grown(self) -> str:
-        """Return by how much too much the process has grown since it was warm."""
+        """Return a description if the process has grown too much since it was warm."""
         self.seen += 1
         bytes_now, open_now = resident(self.process), len(os.listdir(f"/proc/{self.process}/fd"))
         if self.seen == 1:
@@ -49,7 +48,7 @@ class Growth(Experiment):
 
 
 class Night(Growth):
-    """A run of many short epochs; in 200 attempts it is saved as often as in a night, and validated more often."""
+    """A run of many short epochs; 200 attempts have as many saves as a night, and more validations."""
 
     warm = 200
 
@@ -58,10 +57,10 @@ class Night(Growth):
         self.process, self.store = os.getpid(), CheckpointStore(folder / "m.npz")
         self.corpus = corpus_of(random_text(300))
         self.run = tiny_run(self.corpus, steps=2**52, val_fraction=0.25, eval_every=150)
-        self.reports = train(self.run, self.corpus.ids)
+        self.reports = reports(self.run, self.corpus)
 
     def attempt(self, number: int) -> str:
-        """Train for twenty epochs; return what they have used up."""
+        """Train for twenty epochs; return a description of what they leave."""
         end = self.run.step + 300
         while self.run.step < end:
             next(self.reports)
@@ -73,10 +72,10 @@ class Night(Growth):
 
 
 class Endless(Growth):
-    """A command that writes without end, read by somebody who never has enough."""
+    """A command with endless output that is read endlessly."""
 
     count = 100
-    much = 0  # output to read in an attempt
+    amount = 0  # output to read per attempt
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -91,14 +90,14 @@ class Endless(Growth):
         raise NotImplementedError
 
     def counted(self, data: bytes) -> int:
-        """Return how much output some bytes are."""
+        """Return the amount of output in some bytes."""
         raise NotImplementedError
 
     def attempt(self, number: int) -> str:
-        """Read on; return by how much the writer has grown."""
+        """Read more output; return a description if the writer has grown."""
         assert self.writer.stdout
         seen = 0
-        while seen < self.much:
+        while seen < self.amount:
             data = self.writer.stdout.read1(1 << 16)  # type: ignore[attr-defined]
             if not data:
                 return "it ended"
@@ -106,33 +105,33 @@ class Endless(Growth):
         return self.grown()
 
     def close(self) -> None:
-        """Have enough."""
+        """End the command."""
         self.writer.kill()
         self.writer.communicate()
 
 
 class Sampling(Endless):
-    """`charrnn sample -n -1`: 100,000 characters an attempt."""
+    """`charrnn sample -n -1`: 100,000 characters per attempt."""
 
-    much = 100_000
+    amount = 100_000
 
     def started(self) -> "subprocess.Popen[bytes]":
-        """Start to write."""
+        """Start sampling."""
         line = command("sample", "-n", -1, "-m", self.model, "-q", "--seed", 1, prelude=BEFORE)
         return subprocess.Popen(line, stdout=subprocess.PIPE, env=ENVIRONMENT)
 
     def counted(self, data: bytes) -> int:
-        """Count characters: bytes but those that go on one."""
+        """Count characters: all bytes except UTF-8 continuation bytes."""
         return sum(byte & 0xC0 != 0x80 for byte in data)
 
 
 class Scoring(Endless):
-    """`charrnn eval --lines -` of lines without end: 10,000 an attempt."""
+    """`charrnn eval --lines -` with endless lines: 10,000 per attempt."""
 
-    much = 10_000
+    amount = 10_000
 
     def started(self) -> "subprocess.Popen[bytes]":
-        """Start to score what never ends."""
+        """Start scoring endless lines."""
         self.source = subprocess.Popen(["yes", TEXT.split("\n")[0]], stdout=subprocess.PIPE)
         line = command("eval", "--lines", "-m", self.model, "-q", "-", prelude=BEFORE)
         return subprocess.Popen(line, stdin=self.source.stdout, stdout=subprocess.PIPE, env=ENVIRONMENT)
@@ -142,14 +141,14 @@ class Scoring(Endless):
         return data.count(b"\n")
 
     def close(self) -> None:
-        """Have enough."""
+        """End the command."""
         super().close()
         self.source.kill()
         self.source.communicate()
 
 
 class Trainers(Experiment):
-    """A second trainer comes to a model; the first one is killed, and a third one finds what it has left."""
+    """A second run starts on a model that is being trained; the first is killed, and a third one resumes it."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -157,7 +156,7 @@ class Trainers(Experiment):
         self.line = ("train", "a.txt", *OPTIONS, "--save-every", 1, "-m", "m.npz", "-q")
 
     def attempt(self, number: int) -> str:
-        """Let them meet; return which of them did what it should not."""
+        """Start the three runs; return a description of what one does wrong."""
         model = self.folder / "m.npz"
         model.unlink(missing_ok=True)
         first = forked(self.folder, *self.line, "--steps", 10**6)

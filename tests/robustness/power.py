@@ -1,9 +1,9 @@
-"""Power cuts: what a disk may hold after one, at each moment of a save, and whether that is a whole model.
+"""Power cuts: what a disk may contain after one at each moment of a save, and whether that is a whole model.
 
-A disk keeps of a file what was synced, and of what was written since any part; of a folder all names up to its last
-sync, and of those made since any first few. That is the least that POSIX promises, and file systems have been seen to
-use it (Pillai et al. 2014, "All File Systems Are Not Created Equal"). So the calls of a save are recorded, and every
-state that they may leave is made and looked at.
+After a power cut a file has everything that was synced, and any part of what was written since. A folder has all names
+up to its last sync, and any number of the first changes since. POSIX promises no more, and file systems do lose the
+rest (Pillai et al. 2014, "All File Systems Are Not Created Equal"). So the calls of a save are recorded, and every
+state that they may leave is constructed and checked.
 """
 
 import os
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charrnn.checkpoint import Checkpoint, CheckpointStore
 from charrnn.checkpoint.format import to_bytes
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.core.state import TrainState
 from tests.robustness.calls import Calls, Do, interposed
 from tests.robustness.experiment import Experiment, a_run
 
@@ -23,26 +24,26 @@ Files = dict[str, bytes]
 
 @dataclass(eq=False)
 class Inode:
-    """A file: what was written to it, and how it was when it was synced."""
+    """A file: its contents, and its contents at the last sync."""
 
     data: bytes = b""
     synced: bytes = b""
 
     def survivors(self) -> tuple[bytes, ...]:
-        """What may be left of it: nothing since the sync, half of it, its length without its content, or all."""
+        """Return what may remain of what was written since the sync: nothing, half, zeros of its length, or all."""
         half = (len(self.synced) + len(self.data)) // 2
         return self.synced, self.data[:half], self.synced + bytes(len(self.data) - len(self.synced)), self.data
 
 
 class Disk(Calls):
-    """Records the changes that calls make to the files of a folder, and every state that a power cut may leave."""
+    """Records the changes to the files of a folder, and every state that a power cut may leave."""
 
     def __init__(self, files: Files) -> None:
         super().__init__()
         self.folders: list[Names] = [{name: Inode(data, data) for name, data in files.items()}]  # since its last sync
 
-    def meet(self, do: Do, name: str, *args: Any) -> Any:
-        """Make the call, and note what it changes."""
+    def intercept(self, do: Do, name: str, *args: Any) -> Any:
+        """Make the call, and record what it changes."""
         result = do()
         names = dict(self.folders[-1])
         changes: dict[str, Callable[..., None]] = {
@@ -60,26 +61,26 @@ class Disk(Calls):
         return result
 
     def opened(self, names: Names, path: Path, mode: str) -> None:
-        """Note a new file, or one that is emptied."""
+        """Record a new or emptied file."""
         if mode.startswith("x"):
             names[path.name] = Inode()
         elif mode.startswith("w"):
             names.setdefault(path.name, Inode()).data = b""
 
     def written(self, names: Names, file: Any, data: bytes) -> None:
-        """Note what a file has more."""
+        """Record data added to a file."""
         names[os.path.basename(file.name)].data += data
 
     def replaced(self, names: Names, old: Path, new: Path) -> None:
-        """Note another name."""
+        """Record a rename."""
         names[new.name] = names.pop(old.name)
 
     def removed(self, names: Names, path: Path) -> None:
-        """Note one name less."""
+        """Record a removal."""
         names.pop(path.name, None)
 
     def synced(self, names: Names, path: str) -> None:
-        """Note that what was done is done for good."""
+        """Record that earlier changes are permanent."""
         if os.path.isdir(path):
             self.folders = [names]
         else:
@@ -87,27 +88,27 @@ class Disk(Calls):
             inode.synced = inode.data
 
     def states(self, name: str) -> Iterator[bytes | None]:
-        """Yield every content that a file may have after a power cut now."""
+        """Yield all contents that a file may have after a power cut now."""
         for names in self.folders:
             yield from names[name].survivors() if name in names else (None,)
 
 
 class Watched(Disk):
-    """A disk that keeps, before each call, what a file may be if the power is cut there."""
+    """A disk that records what a file may contain if the power is cut between two calls."""
 
     def __init__(self, files: Files, name: str) -> None:
         super().__init__(files)
         self.name, self.moments = name, [list(self.states(name))]
 
-    def meet(self, do: Do, name: str, *args: Any) -> Any:
-        """Make the call, and note the states after it."""
-        result = super().meet(do, name, *args)
+    def intercept(self, do: Do, name: str, *args: Any) -> Any:
+        """Make the call, and record the possible states after it."""
+        result = super().intercept(do, name, *args)
         self.moments.append(list(self.states(self.name)))
         return result
 
 
 class PowerCuts(Experiment):
-    """A model is saved where there is none, and where there is one; the power is cut at every moment."""
+    """A model is saved, with and without an old one; the power is cut at every moment."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -117,8 +118,8 @@ class PowerCuts(Experiment):
             self.cases += self.cuts(None if before is None else to_bytes(before), new)
         self.count = len(self.cases)
 
-    def cuts(self, old: bytes | None, new: Checkpoint) -> Iterator[tuple[str, bytes | None, set[bytes | None]]]:
-        """Save a model; yield each state after a power cut: when, what is there, and what may be."""
+    def cuts(self, old: bytes | None, new: TrainState) -> Iterator[tuple[str, bytes | None, set[bytes | None]]]:
+        """Save a model; yield the moment of each power cut, a state after it, and the states that are allowed."""
         path = self.folder / "m.npz"
         path.unlink(missing_ok=True)
         if old is not None:
@@ -133,7 +134,7 @@ class PowerCuts(Experiment):
                 yield when, state, {to_bytes(new)} if done else {old, to_bytes(new)}
 
     def attempt(self, number: int) -> str:
-        """Look at one of the states."""
+        """Check one of the states."""
         when, state, allowed = self.cases[number]
         found = "no file" if state is None else f"{len(state)} bytes"
-        return "" if state in allowed else f"{when}: {found}, neither the model before nor the one after"
+        return "" if state in allowed else f"{when}: {found}, neither the old model nor the new one"

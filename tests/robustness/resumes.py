@@ -1,4 +1,4 @@
-"""Runs of every kind that are stopped at random reports, and go on from their files."""
+"""Runs of every kind that are stopped at random reports and resumed from their files."""
 
 import io
 from itertools import islice
@@ -6,21 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.cells import CELLS
-from charrnn.checkpoint import Checkpoint
 from charrnn.checkpoint.format import from_file, to_bytes
-from charrnn.config import SCHEDULE_NAMES
-from charrnn.corpus import Corpus
-from charrnn.optim import OPTIMIZERS
-from charrnn.train import train
+from charrnn.core.cells import CELLS
+from charrnn.core.config import SCHEDULE_NAMES
+from charrnn.core.optim import OPTIMIZERS
+from charrnn.core.state import TrainState
+from charrnn.data.corpus import Corpus
 from tests.helpers.files import cell_settings, corpus_of, random_text, tiny_run
-from tests.robustness.experiment import Experiment
+from tests.robustness.experiment import Experiment, reports
 
 NOISES: list[dict[str, Any]] = [{}, {"dropout": 0.3}, {"variational_dropout": 0.3}]
 
 
-def any_run(draw: np.random.Generator) -> tuple[Corpus, Checkpoint]:
-    """Draw a text and a run on it: any cell, noise, optimizer and schedule, one network or two, with lines or not."""
+def any_run(draw: np.random.Generator) -> tuple[Corpus, TrainState]:
+    """Draw a text and a run on it, with random settings."""
 
     def one_of(choices: Any) -> Any:
         return list(choices)[draw.integers(len(choices))]
@@ -51,25 +50,25 @@ def any_run(draw: np.random.Generator) -> tuple[Corpus, Checkpoint]:
 
 
 class Resumes(Experiment):
-    """A run is stopped at a random report, goes on from its file, is stopped again, and goes on to its end."""
+    """A run is stopped at a random report, resumed, stopped again, and resumed to its end."""
 
     def attempt(self, number: int) -> str:
-        """Stop and resume a run; return how it differs from the one that was not stopped."""
+        """Stop and resume a run; return a description if it differs from the uninterrupted run."""
         draw = np.random.default_rng([number, 3])
         corpus, run = any_run(draw)
-        described, first = f"{run.model.config} {run.train}", to_bytes(run)
-        files = [first, *(to_bytes(run) for _ in train(run, corpus.ids))]
+        described, first = f"{run.model.config} {run.config}", to_bytes(run)
+        files = [first, *(to_bytes(run) for _ in reports(run, corpus))]
         stop, more = (int(draw.integers(len(files))), int(draw.integers(len(files))))
         once = stopped(first, corpus, stop)
         twice = stopped(once, corpus, more)
         if once == files[stop] and stopped(twice, corpus, len(files)) == files[-1]:
             return ""
-        return f"stopped after report {stop}, and after {more} more, it ends otherwise: {described}"
+        return f"stopped after report {stop}, and after {more} more, it ends differently: {described}"
 
 
-def stopped(file: bytes, corpus: Corpus, reports: int) -> bytes:
-    """Go on from a file for so many reports, or to the end; return the file then."""
+def stopped(file: bytes, corpus: Corpus, count: int) -> bytes:
+    """Resume a file for `count` reports, or to the end; return the bytes of the file after that."""
     run = from_file(io.BytesIO(file))
-    for _ in islice(train(run, corpus.ids), reports):
+    for _ in islice(reports(run, corpus), count):
         pass
     return to_bytes(run)

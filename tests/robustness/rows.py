@@ -1,4 +1,4 @@
-"""The rows of the table: which experiments there are, how often each is made, and what each must find missing."""
+"""The rows of the table: the experiments, their numbers of attempts, and the protections that each one checks."""
 
 from typing import NamedTuple
 
@@ -18,15 +18,15 @@ from tests.robustness.strace import SystemCalls
 
 
 class Row(NamedTuple):
-    """An experiment, and how it is made."""
+    """An experiment and how to run it."""
 
-    what: str  # is tried
-    loss: str  # what would be one
+    what: str  # what is tried
+    loss: str  # what counts as a loss
     experiment: type[Experiment]
-    short: int | None  # attempts of the short form; None: all that there are
-    long: int | None  # of the long one
-    without: tuple[str, ...]  # protections that, taken out, it must find missing: names in SABOTAGE
-    minutes: float = 1.0  # of a core for the long form, about: the longest begin first
+    short: int | None  # attempts of the short form; None is all
+    long: int | None  # attempts of the long form
+    without: tuple[str, ...]  # protections in SABOTAGE: without one it must find a loss
+    minutes: float = 1.0  # of one core for the long form, approximately: the longest start first
 
 
 ROWS = {
@@ -59,15 +59,15 @@ ROWS = {
         ("verification", "rename"),
     ),
     "system": Row(
-        "every system call of a save: the same but for the bit, by strace", "lost", SystemCalls, 0, None, ("fsync",)
+        "every system call of a save: the same except the bit, with strace", "lost", SystemCalls, 0, None, ("fsync",)
     ),
-    "disks": Row("a disk that is full: of 1 page, of 2, …", "lost, or a wrong end", FullDisks, 0, None, ("rename",)),
+    "disks": Row("full disks: of 1 page, of 2, …", "lost, or a wrong end", FullDisks, 0, None, ("rename",)),
     "power": Row(
         "every state of a disk after a power cut in a save", "lost", PowerCuts, None, None, ("fsync", "folder-fsync")
     ),
     "trainers": Row(
-        "a second trainer; a third one after the first is killed",
-        "let in, or locked out",
+        "a second run on a model; a third one after the first is killed",
+        "not refused, or refused wrongly",
         Trainers,
         2,
         100,
@@ -94,7 +94,7 @@ ROWS = {
         minutes=12,
     ),
     "guided": Row(
-        "20,000 inputs more that coverage has led to",
+        "20,000 more inputs from a coverage-guided fuzzer",
         "another error, over 300 MB, or over 2 s",
         Guided,
         0,
@@ -112,14 +112,14 @@ ROWS = {
         minutes=13,
     ),
     "night": Row(
-        "twenty short epochs more, with validations and saves",
-        "grown by 1 MB, or a file or descriptor left",
+        "twenty more short epochs, with validations and saves",
+        "growth of 1 MB, or a file or descriptor left",
         Night,
         4,
         400,
         ("memory",),
         minutes=2,
     ),
-    "sampling": Row("100,000 characters more of endless sampling", "grown by 1 MB", Sampling, 0, None, ("memory",), 4),
-    "scoring": Row("10,000 lines more of endless scoring", "grown by 1 MB", Scoring, 0, None, ("memory",), 3),
+    "sampling": Row("100,000 more characters of endless sampling", "growth of 1 MB", Sampling, 0, None, ("memory",), 4),
+    "scoring": Row("10,000 more lines of endless scoring", "growth of 1 MB", Scoring, 0, None, ("memory",), 3),
 }

@@ -1,4 +1,4 @@
-"""The program with one of its protections taken out, so that the experiments can be shown to find what that loses."""
+"""The program without one of its protections, which shows that the experiments find the resulting loss."""
 
 import fcntl
 import os
@@ -6,43 +6,43 @@ import signal
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from charrnn import step, train
 from charrnn.checkpoint import archive as archives
 from charrnn.checkpoint import format as bytes_of_a_file
 from charrnn.checkpoint import store
 from charrnn.cli import streams
+from charrnn.core import state, train
 from tests.robustness import disks, guided, night, starts
 
 
 def replace(owner: object, **replaced: object) -> None:
-    """Put something else in the place of attributes of a module or a class."""
+    """Replace attributes of a module or a class."""
     for name, value in replaced.items():
         setattr(owner, name, value)
 
 
 def no_fsync() -> None:
-    """What is written waits in memory."""
+    """Files are not synced."""
     replace(store, os=Proxy(os, fsync=lambda file: os.fsync(file) if is_folder(file) else None))
 
 
 def no_folder_fsync() -> None:
-    """New names wait in memory."""
+    """Folders are not synced."""
     replace(store, os=Proxy(os, fsync=lambda file: None if is_folder(file) else os.fsync(file)))
 
 
 def is_folder(file: int) -> bool:
-    """Tell whether a descriptor is of a folder."""
+    """Return whether a descriptor is of a folder."""
     return os.path.isdir(f"/proc/self/fd/{file}")
 
 
 def no_rename() -> None:
-    """The file itself is written anew, piece by piece."""
+    """The file is overwritten in place, in pieces."""
 
-    def overwrite(path: Path, data: bytes, verify: Callable[[Path], object]) -> None:
+    def overwrite(path: Path, data: bytes, verify: Callable[[IO[bytes]], object]) -> None:
         with path.open("wb") as file:
             for begin in range(0, len(data), 512):
                 file.write(data[begin : begin + 512])
@@ -54,18 +54,18 @@ def no_rename() -> None:
 
 
 def no_verification() -> None:
-    """What was written is not read back."""
+    """Saved files are not read back."""
     real = store.replace_file
     replace(store, replace_file=lambda path, data, verify: real(path, data, lambda _: None))
 
 
 def no_lock() -> None:
-    """Nobody is kept away."""
+    """The lock has no effect."""
     replace(store, fcntl=Proxy(fcntl, flock=lambda *_: None))
 
 
 def pickle_allowed() -> None:
-    """Objects in a file are made when it is loaded, as by numpy without allow_pickle=False."""
+    """Objects in a file are unpickled."""
 
     def read_array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int | None, ...]) -> Any:
         with archive.open(f"{name}.npy") as member:
@@ -76,46 +76,46 @@ def pickle_allowed() -> None:
 
 
 def no_checksums() -> None:
-    """Neither the archive's sums nor our digests are compared."""
+    """Neither CRCs nor digests are compared."""
     replace(zipfile.ZipExtFile, _update_crc=lambda self, data: None)
     real = archives.check
     replace(archives, check=lambda holds, problem: real(holds or problem.endswith("is damaged"), problem))
 
 
 def one_stream() -> None:
-    """All random numbers are drawn from one stream, as it comes."""
+    """All random numbers are drawn from one shared generator."""
     shared = np.random.default_rng(0)
-    for module in (step, train):
+    for module in (state, train):
         replace(module, np=Proxy(np, random=Proxy(np.random, default_rng=lambda *_: shared)))
 
 
 def no_bound_on_errors() -> None:
-    """What zipfile and numpy raise goes through as it is."""
+    """Errors of zipfile and numpy are not turned into CheckpointError."""
     replace(store, READ_ERRORS=(ValueError,))
     replace(guided, WITHOUT="errors")
 
 
 def no_order() -> None:
-    """Signals raise what they raise in any Python program."""
+    """Signals are handled as in any Python program."""
     replace(streams, handle_signals=lambda handler: signal.signal(signal.SIGINT, signal.default_int_handler))
 
 
 def no_entry() -> None:
-    """The command line is imported as it comes."""
+    """Signals are not prepared for before the imports."""
     replace(starts, ENTRY="from charrnn.cli import main; main()")
 
 
 def no_line_for_failures() -> None:
-    """Expected failures are not told in a line, but go through as they are."""
+    """Expected failures are not printed as one line but raised."""
     replace(streams, exit_code=lambda command: command())
 
 
 def no_end_of_memory() -> None:
-    """What was written is kept, ten times; and a process counts as warm at once."""
+    """Everything written is kept in memory ten times, and a process counts as warm immediately."""
     kept, real = [], bytes_of_a_file.to_bytes
 
-    def keep(checkpoint: Any) -> bytes:
-        data = real(checkpoint)
+    def keep(state: Any) -> bytes:
+        data = real(state)
         kept.append(10 * data)
         return data
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while the program is being imported, which is most of its start."""
+"""Ctrl-C and SIGTERM during the imports, which are most of the start-up."""
 
 import os
 import signal
@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from charrnn.checkpoint import CheckpointStore
+from charrnn.checkpoint.store import CheckpointStore
 from tests.helpers.command import ENVIRONMENT
 from tests.robustness.experiment import OPTIONS, TEXT, Experiment
 
-ENTRY = "from charrnn.__main__ import main; main()"  # what the command `charrnn` is
+ENTRY = "from charrnn.__main__ import main; main()"  # as the command `charrnn` does
 STRIKE = """
 import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # as Python begins, unless it was begun in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)  # Python's default, unless it was started in the background
 class Finder:
     seen = 0
     def find_spec(self, name, path=None, target=None):
@@ -23,13 +23,13 @@ class Finder:
 sys.meta_path.insert(0, finder := Finder())
 """
 COUNT = "import atexit; atexit.register(lambda: print(finder.seen, file=sys.stderr))\n"
-OUTSIDE = 2  # modules that are looked for before a line of ours is run: the package and its __main__
-STRIDE = 10_007  # a prime, so that a few attempts are spread over the start, and all of them are every moment
+OUTSIDE = 2  # modules that are imported before any code of ours runs: the package and its __main__
+STRIDE = 10_007  # a prime, so that a few attempts are spread over the start and all attempts cover it
 LINE = ("train", "a.txt", *OPTIONS, "--steps", "2", "-m", "a.npz", "--force", "-q")
 
 
 class Starts(Experiment):
-    """A signal comes when Python looks for the first module that is imported by ours, the second, and so on."""
+    """A signal arrives when Python imports the first module, the second, and so on."""
 
     count: int
 
@@ -44,7 +44,7 @@ class Starts(Experiment):
         return subprocess.run(line, env=ENVIRONMENT, cwd=self.folder, capture_output=True, text=True)
 
     def attempt(self, number: int) -> str:
-        """Send the signal; return what is left behind by it, or said."""
+        """Send the signal; return a description of a wrong end or of files left behind."""
         model = self.folder / "a.npz"
         model.unlink(missing_ok=True)
         at, sent = number * STRIDE % self.count + OUTSIDE + 1, (signal.SIGINT, signal.SIGTERM)[number % 3 == 2]

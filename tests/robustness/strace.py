@@ -1,4 +1,4 @@
-"""The same as faults.py, one level lower: every system call of a save goes wrong, made to by strace."""
+"""The same as faults.py one level lower: strace makes each system call of a save fail."""
 
 import ctypes
 import os
@@ -9,16 +9,16 @@ import subprocess
 import time
 from pathlib import Path
 
-from charrnn.checkpoint import CheckpointStore
 from charrnn.checkpoint.format import to_bytes
-from charrnn.errors import CheckpointError
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.core.errors import CheckpointError
 from tests.robustness.experiment import Experiment, UnavailableError, a_run, ended, fork, leave
 
 FAULTS = ("error=ENOSPC", "error=EIO", "error=EACCES", "signal=SIGKILL")
-KINDS = "desc,file"  # the classes of system calls that strace is to look at
-MEMORY = {"mmap", "mprotect", "dup", "poll", "epoll_wait"}  # of no file, or no call of ours
-SAID = {0: "saved", 3: "refused", -signal.SIGKILL: "killed"}
-ANY_TRACER = (0x59616D61, ctypes.c_ulong(-1))  # prctl: PR_SET_PTRACER, for kernels that let parents alone trace
+KINDS = "desc,file"  # the classes of system calls that strace traces
+MEMORY = {"mmap", "mprotect", "dup", "poll", "epoll_wait"}  # not calls on files
+OUTCOMES = {0: "saved", 3: "refused", -signal.SIGKILL: "killed"}
+ANY_TRACER = (0x59616D61, ctypes.c_ulong(-1))  # prctl: PR_SET_PTRACER, for kernels where only parents may trace
 
 
 class SystemCalls(Experiment):
@@ -33,7 +33,7 @@ class SystemCalls(Experiment):
         self.old, self.new = to_bytes(old), to_bytes(self.model)
         self.trace = folder / "trace"
         self.prepare()
-        self.save()  # what is imported late is imported
+        self.save()  # so that everything is imported
         if self.traced("-y") != "saved":
             raise UnavailableError("strace may not trace")
         self.lines = self.trace.read_text("utf-8", "replace").splitlines()
@@ -42,7 +42,7 @@ class SystemCalls(Experiment):
         self.count = 1 + len(self.calls) * len(FAULTS)
 
     def prepare(self) -> None:
-        """Begin with the old model alone."""
+        """Restore the old model, without other files."""
         for file in self.store.path.parent.iterdir():
             file.unlink()
         self.store.path.write_bytes(self.old)
@@ -53,7 +53,7 @@ class SystemCalls(Experiment):
             self.store.save(self.model)
 
     def traced(self, *options: str) -> str:
-        """Save in a process that strace watches from then on; return how it ended."""
+        """Save in a process that strace traces; return how it ended."""
         child = fork()
         if not child:
             self.be_traced()
@@ -65,10 +65,10 @@ class SystemCalls(Experiment):
                 time.sleep(0.001)
             os.kill(child, signal.SIGCONT)
             code = ended(child)
-        return SAID.get(code, f"exit code {code}") if tracer.returncode == 0 or code < 0 else "not traced"
+        return OUTCOMES.get(code, f"exit code {code}") if tracer.returncode == 0 or code < 0 else "not traced"
 
     def be_traced(self) -> None:
-        """Wait for the tracer, save, and leave."""
+        """Wait for the tracer, save, and exit."""
         ctypes.CDLL(None).prctl(*ANY_TRACER, 0, 0, 0)
         os.kill(os.getpid(), signal.SIGSTOP)
         code = 0
@@ -81,18 +81,18 @@ class SystemCalls(Experiment):
         leave(code)
 
     def attempt(self, number: int) -> str:
-        """Look at the order of the calls, and then let one after the other go wrong."""
+        """Check the order of the calls, or make one of them fail."""
         if number == 0:
             return self.out_of_order()
         call, fault = divmod(number - 1, len(FAULTS))
         name, nth = self.calls[call]
         self.prepare()
-        told = self.traced("-e", f"inject={name}:{FAULTS[fault]}:when={nth}")
-        lost = self.lost(told)
+        outcome = self.traced("-e", f"inject={name}:{FAULTS[fault]}:when={nth}")
+        lost = self.lost(outcome)
         return f"{FAULTS[fault]} at {name} {nth}: {lost}" if lost else ""
 
     def out_of_order(self) -> str:
-        """Return which of the calls does not follow the one before: write, sync, rename, sync of the folder."""
+        """Return which call is out of order: write, sync, rename, sync of the folder."""
         beside = rf"{self.store.path.parent}/\.m\.npz\.\d+\.tmp"
         wanted = [
             rf"write\(\d+<{beside}>.* = \d+",
@@ -103,15 +103,15 @@ class SystemCalls(Experiment):
         lines = iter(self.lines)
         return next((f"no {pattern}" for pattern in wanted if not any(re.match(pattern, line) for line in lines)), "")
 
-    def lost(self, told: str) -> str:
-        """Return what is lost now."""
+    def lost(self, outcome: str) -> str:
+        """Return a description of the loss, or an empty string."""
         found = self.store.path.read_bytes() if self.store.path.exists() else None
-        if told not in SAID.values():
-            return told
+        if outcome not in OUTCOMES.values():
+            return outcome
         if found not in (self.old, self.new):
-            return "the model is neither the one before nor the one after"
-        if told == "saved" and found != self.new:
-            return "the model is the one before, and nothing was said"
+            return "the model is neither the old nor the new one"
+        if outcome == "saved" and found != self.new:
+            return "the model is the old one, and there was no error"
         self.save()
         left = os.listdir(self.store.path.parent)
         return "" if self.store.path.read_bytes() == self.new and left == ["m.npz"] else f"the next save leaves {left}"

@@ -1,21 +1,21 @@
-"""The process of an attempt of guided.py: it imports nothing of charrnn before atheris can watch it."""
+"""The process of an attempt of guided.py, which imports charrnn only under the instrumentation of atheris."""
 
 import importlib
 import sys
 from contextlib import suppress
 
-WATCHED = ["charrnn.checkpoint", "charrnn.corpus", "charrnn.vocab", "zipfile", "json"]
+WATCHED = ["charrnn.checkpoint", "charrnn.data", "charrnn.core.vocab", "zipfile", "json"]
 ENCODINGS = ("utf-8", "utf-16", "utf-7", "shift_jis", "gb18030", "iso2022_jp", "hz", "idna", "punycode")
 
 
 def main() -> None:
-    """Be the process of an attempt."""
+    """Run an attempt."""
     atheris = importlib.import_module("atheris")
     with atheris.instrument_imports(include=WATCHED):
         import numpy as np
 
-        from charrnn.corpus.reading import characters
-        from charrnn.errors import TextError
+        from charrnn.core.errors import TextError
+        from charrnn.data.reading import characters
         from tests.helpers.files import members, npy
         from tests.robustness.damage import loaded, smallest
         from tests.robustness.fuzz import assembled
@@ -26,7 +26,7 @@ def main() -> None:
     names = [name for name in parts if name != "manifest.npy"]
 
     def model(kind: int, content: bytes) -> bytes:
-        """A file as the kind says: whole, with another manifest, or with another member."""
+        """Return a file of a kind: as it is, with another manifest, or with another member."""
         if kind % 3 == 0:
             return content
         if kind % 3 == 1:
@@ -34,7 +34,7 @@ def main() -> None:
         return assembled(parts | {names[kind // 3 % len(names)]: content})
 
     def read(data: bytes) -> None:
-        """Read an input as what its first byte says."""
+        """Read an input as its first byte determines."""
         kind, content = data[0] if data else 0, data[1:]
         if kind % 4 == 3:
             blocks = [content[: kind // 4], content[kind // 4 :]]

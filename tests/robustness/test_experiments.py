@@ -1,4 +1,4 @@
-"""The experiments in their short form; and each of them with a protection taken out, when it must find a loss."""
+"""The experiments in their short form, and each of them with a protection removed, which must lead to a loss."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ FINDS = [(row, protection) for row in SHORT for protection in ROWS[row].without]
 
 
 def experiments(log: Path, *args: str) -> "subprocess.CompletedProcess[str]":
-    """Make experiments as `make torture` does, in a process that may be forked and patched."""
+    """Run experiments as `make torture` does, in a process that may be forked and patched."""
     line = [sys.executable, "-m", "tests.robustness", "--log", str(log), *args]
     environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(line, env=environment, cwd=log.parent, capture_output=True, text=True, timeout=280)
@@ -43,7 +43,7 @@ def test_nothing_is_lost(row: str, log: Path) -> None:
     assert sum(part["count"] for part in found) == found[0]["of"] > 0
 
 
-def test_every_row_must_find_something_missing_and_every_protection_is_missed() -> None:
+def test_every_row_has_a_protection_and_every_protection_a_row() -> None:
     assert {protection for row in ROWS.values() for protection in row.without} == {*SABOTAGE}
     assert all(row.without for row in ROWS.values())
 
@@ -56,13 +56,13 @@ def test_without_a_protection_something_is_lost(row: str, protection: str, tmp_p
     assert last["without"] == protection
 
 
-def test_the_table_adds_up_the_log_and_the_next_run_goes_on(tmp_path: Path) -> None:
+def test_the_table_sums_up_the_log_and_the_next_run_continues(tmp_path: Path) -> None:
     log = tmp_path / "results.jsonl"
-    told = {"row": "damage", "of": 1000, "figures": {"widest": 2.0}, "seconds": 3.0, "without": ""}
-    told |= {"ended": "2026-11-22T12:00:00+00:00", "on": "charrnn 9"}
-    lines = [{**told, "first": 0, "count": 900, "lost": ["7: x"], "losses": 1}]
-    lines += [{**told, "first": 900, "count": 90, "lost": [], "losses": 0, "figures": {"widest": 1.5}}]
-    lines += [{**told, "first": 0, "count": 5, "lost": ["4: y"], "losses": 1, "without": "checksums"}]
+    common = {"row": "damage", "of": 1000, "figures": {"widest": 2.0}, "seconds": 3.0, "without": ""}
+    common |= {"ended": "2026-11-22T12:00:00+00:00", "on": "charrnn 9"}
+    lines = [{**common, "first": 0, "count": 900, "lost": ["7: x"], "losses": 1}]
+    lines += [{**common, "first": 900, "count": 90, "lost": [], "losses": 0, "figures": {"widest": 1.5}}]
+    lines += [{**common, "first": 0, "count": 5, "lost": ["4: y"], "losses": 1, "without": "checksums"}]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     printed = experiments(log, "--table", "--rows", "damage")
     assert printed.returncode == 1
@@ -71,5 +71,5 @@ def test_the_table_adds_up_the_log_and_the_next_run_goes_on(tmp_path: Path) -> N
     assert printed.stdout.endswith("\n2026-11-22, charrnn 9\n")
     experiments(log, "--rows", "damage", "--short")
     assert [(part["first"], part["count"]) for part in parts(log)][3:] == [(990, 10)]
-    assert experiments(log, "--rows", "damage", "--short", "--anew").returncode == 0
+    assert experiments(log, "--rows", "damage", "--short", "--restart").returncode == 0
     assert parts(log)[0]["first"] == 0

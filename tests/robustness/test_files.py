@@ -1,4 +1,4 @@
-"""Any value at any place of a model file, and files that must load for ever."""
+"""Arbitrary values in model files, and files that must always load."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from charrnn.checkpoint import CheckpointStore
 from charrnn.checkpoint.format import to_bytes
+from charrnn.checkpoint.store import CheckpointStore
 from tests.helpers.command import ok
 from tests.helpers.files import manifest_of, members, npy, with_array, with_entry, with_member
 from tests.robustness.damage import loaded, smallest
@@ -25,20 +25,20 @@ Value = st.recursive(
 
 
 def paths(node: dict[str, Any], above: str = "") -> list[str]:
-    """The paths of all keys of a manifest."""
+    """Return the paths of all keys of a manifest."""
     inner = [paths(value, f"{above}{key}/") for key, value in node.items() if isinstance(value, dict)]
     return [f"{above}{key}" for key in node if "." not in key] + [path for some in inner for path in some]
 
 
-def refused_or_what_it_says(data: bytes) -> None:
+def assert_refused_or_consistent(data: bytes) -> None:
     found = loaded(data)
     assert found is None or loaded(found) == found
 
 
 @settings(deadline=None, max_examples=300, derandomize=True)
 @given(st.sampled_from(paths(manifest_of(GOOD))), Value)
-def test_any_value_of_any_field_is_refused_or_means_what_it_says(path: str, value: object) -> None:
-    refused_or_what_it_says(with_entry(GOOD, path, value))
+def test_any_value_of_any_field_is_refused_or_consistent(path: str, value: object) -> None:
+    assert_refused_or_consistent(with_entry(GOOD, path, value))
 
 
 @settings(deadline=None, max_examples=100, derandomize=True)
@@ -46,13 +46,13 @@ def test_any_value_of_any_field_is_refused_or_means_what_it_says(path: str, valu
     st.sampled_from([name.removesuffix(".npy") for name in members(GOOD) if name != "manifest.npy"]),
     arrays.arrays(arrays.scalar_dtypes(), arrays.array_shapes(min_dims=0, max_dims=3, max_side=4)),
 )
-def test_any_array_in_place_of_any_member_is_refused_or_means_what_it_says(name: str, array: Any) -> None:
-    refused_or_what_it_says(with_array(GOOD, name, array))
+def test_any_array_as_any_member_is_refused_or_consistent(name: str, array: Any) -> None:
+    assert_refused_or_consistent(with_array(GOOD, name, array))
 
 
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(st.sampled_from([name.removesuffix(".npy") for name in members(GOOD)]), st.binary(max_size=200))
-def test_any_bytes_in_place_of_any_member_are_refused(name: str, content: bytes) -> None:
+def test_any_bytes_as_any_member_are_refused(name: str, content: bytes) -> None:
     assert loaded(with_member(GOOD, name, content)) is None
 
 
@@ -60,16 +60,16 @@ def test_a_member_of_objects_is_refused() -> None:
     assert loaded(with_member(GOOD, "last", npy(np.array([object]), None))) is None
 
 
-# ---- files that were written by each version ----
+# ---- a file written by each version ----
 
-WROTE = {"version-1.npz": "4 hens\n4 hen\n"}  # greedily
+SAMPLES = {"version-1.npz": "4 hens\n4 hen\n"}  # with temperature 0
 
 
-@pytest.mark.parametrize("name", WROTE)
-def test_a_file_that_was_written_once_loads_for_ever(name: str) -> None:
-    checkpoint = CheckpointStore(KEPT / name).load()
-    assert to_bytes(checkpoint) == (KEPT / name).read_bytes()
-    assert len(checkpoint.history) > 2
-    assert checkpoint.best
-    assert checkpoint.best.step < checkpoint.step
-    assert ok("sample", "-m", KEPT / name, "-t", 0, "-n", 12, "-q").text == WROTE[name]
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_file_of_each_version_still_loads(name: str) -> None:
+    state = CheckpointStore(KEPT / name).load()
+    assert to_bytes(state) == (KEPT / name).read_bytes()
+    assert len(state.history) > 2
+    assert state.best
+    assert state.best.step < state.step
+    assert ok("sample", "-m", KEPT / name, "-t", 0, "-n", 12, "-q").text == SAMPLES[name]

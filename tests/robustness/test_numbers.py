@@ -1,4 +1,4 @@
-"""Sizes and numbers at the ends of what there is: a clear end or a sound result, and nothing in a file but numbers."""
+"""Extreme sizes and numbers: a clear error or a valid result, and only finite numbers in files."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -7,37 +7,36 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.checkpoint import CheckpointStore
-from charrnn.errors import CheckpointError, DivergedError
-from charrnn.evaluate import score_ids
-from charrnn.optim import OPTIMIZERS
-from charrnn.train import train
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.core.errors import CheckpointError, DivergedError
+from charrnn.core.optim import OPTIMIZERS
+from charrnn.evaluation.text import score_ids
 from tests.helpers.command import NETWORK, charrnn, ok
 from tests.helpers.files import array_of, corpus_of, random_text, tiny_run, with_array
 from tests.helpers.models import tiny_model
-from tests.robustness.experiment import gone_on
+from tests.robustness.experiment import completed, reports
 from tests.robustness.resumes import any_run
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_a_learning_rate_of_100_leaves_a_sound_file(cell: str, optimizer: str, tmp_path: Path) -> None:
+def test_a_learning_rate_of_100_leaves_a_valid_file(cell: str, optimizer: str, tmp_path: Path) -> None:
     corpus, store = corpus_of(random_text(300)), CheckpointStore(tmp_path / "m.npz")
     model = {"cell": cell, "activation": "relu"}
     run = tiny_run(corpus, model, optimizer=optimizer, lr=100.0, steps=80, val_fraction=0.3, grad_clip=1e9)
     store.save(run)
     with suppress(DivergedError):
-        for _ in train(run, corpus.ids):
+        for _ in reports(run, corpus):
             with suppress(CheckpointError):  # numbers that are not finite
                 store.save(run)
     saved = store.load()
     assert all(np.isfinite(nats) for row in saved.history for nats in row)
-    assert np.isfinite(saved.trained.model.vector).all()
+    assert np.isfinite(saved.best_model.vector).all()
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("size", [1e20, 1e30, 3e38])
-def test_weights_without_measure_give_a_score_or_a_clear_end(cell: str, size: float) -> None:
+def test_huge_weights_give_a_score_or_a_clear_error(cell: str, size: float) -> None:
     model = tiny_model(7, dtype=np.float32, cell=cell, num_layers=2)
     model.vector[:] = np.sign(model.vector) * np.float32(size)
     ids = np.arange(300) % 7
@@ -45,7 +44,7 @@ def test_weights_without_measure_give_a_score_or_a_clear_end(cell: str, size: fl
         assert 0 <= score_ids(model, [ids], 0).nats_per_char < np.inf
 
 
-def test_a_model_of_weights_without_measure_is_one_line_to_every_command(model: Path) -> None:
+def test_every_command_reports_huge_weights_in_one_line(model: Path) -> None:
     data = model.read_bytes()
     for name in ("embed.W", "head.W_hy"):
         data = with_array(data, name, np.full_like(array_of(data, name), 1e30))
@@ -61,19 +60,19 @@ def test_a_model_of_weights_without_measure_is_one_line_to_every_command(model: 
 
 
 @pytest.mark.parametrize("seq_len", [1, 10_000])
-def test_windows_of_1_and_of_10000_are_learnt_from(seq_len: int) -> None:
+def test_windows_of_1_and_of_10000_can_be_trained_on(seq_len: int) -> None:
     corpus = corpus_of("ab\n" * 4000)
     run = tiny_run(corpus, {"cell": "gru"}, batch_size=1, seq_len=seq_len, steps=2, val_fraction=0.01)
-    assert [report.step for report in train(run, corpus.ids)][-1] == 2
+    assert [report.step for report in reports(run, corpus)][-1] == 2
     assert np.isfinite(run.model.vector).all()
 
 
-def test_a_run_that_diverges_tells_at_which_step_and_its_file_is_sound(work: Path) -> None:
+def test_a_run_that_diverges_names_the_step_and_its_file_is_valid(work: Path) -> None:
     line = ("train", "a.txt", *NETWORK, "--cell", "rnn", "--activation", "relu", "--lr", 100, "--grad-clip", 1e9)
     result = charrnn(*line, "--steps", 300, "--save-every", 1, "-q")
     *warnings, error = result.err.splitlines()
     assert result.code == 1
-    assert all("not all finite" in warning for warning in warnings)
+    assert all("not all of its numbers are finite" in warning for warning in warnings)
     saved = CheckpointStore(work / "checkpoints" / "a.npz").load()
     assert error.startswith("charrnn: step ")
     assert error.endswith(f"keeps the model of step {saved.step}")
@@ -82,9 +81,9 @@ def test_a_run_that_diverges_tells_at_which_step_and_its_file_is_sound(work: Pat
 
 
 @pytest.mark.parametrize("held", [np.nan, 1e30])
-def test_nothing_depends_on_what_memory_held_before(held: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_depends_on_uninitialised_memory(held: float, monkeypatch: pytest.MonkeyPatch) -> None:
     def results() -> list[bytes]:
-        return [gone_on(run, corpus) for corpus, run in (any_run(np.random.default_rng([n, 7])) for n in range(12))]
+        return [completed(run, corpus) for corpus, run in (any_run(np.random.default_rng([n, 7])) for n in range(12))]
 
     def filled(array: Any) -> Any:
         if array.dtype.kind == "f":

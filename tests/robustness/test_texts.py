@@ -1,4 +1,4 @@
-"""Texts that nobody meant to be learnt from, and models of strangers."""
+"""Unusual and hostile texts, and models from strangers."""
 
 import json
 import re
@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn.checkpoint import CheckpointStore
-from charrnn.corpus.reading import characters
-from charrnn.errors import TextError
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.core.errors import TextError
+from charrnn.data.reading import characters
 from tests.helpers.command import NETWORK, charrnn, ok, on_terminal, refused
 from tests.helpers.files import with_entry
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x1b[31m\x9b31m\u202e\u2066\x08\r\x7f\0"
-RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # what can command a terminal
+RAW = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # control characters for a terminal
 SCRIPTS = "שלום مرحبا \u200b\u200d\u200f\ufeff e\u0301 👩\u200d👩\u200d👧 \u2028 \U000e0041 漢字\n"
 
 
-def commands_in(text: str) -> list[str]:
-    """What in the output of a terminal commands it, but for the line ends and returns of a moving bar."""
+def controls_in(text: str) -> list[str]:
+    """Return the control characters in the output on a terminal, except the line ends and returns of a progress bar."""
     return RAW.findall(text.replace("\r", ""))
 
 
@@ -37,12 +37,12 @@ def commands_in(text: str) -> list[str]:
     ],
     ids=["lone surrogates", "overlong NULs", "UTF-16", "NULs", "zero-width spaces", "one letter"],
 )
-def test_what_is_no_text_is_refused(work: Path, content: bytes, words: tuple[str, ...]) -> None:
+def test_input_that_is_not_text_is_refused(work: Path, content: bytes, words: tuple[str, ...]) -> None:
     (work / "bad.txt").write_bytes(content)
     refused(charrnn("train", "bad.txt", *NETWORK, "--steps", 2), 1, "bad.txt", *words)
 
 
-def test_every_character_is_learnt_written_and_read_again(work: Path) -> None:
+def test_every_character_can_be_trained_sampled_and_scored(work: Path) -> None:
     text = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x3000, 97), 0x10FFFF])).replace("\r", "")[:50_000]
     (work / "all.txt").write_text(text + SCRIPTS * 40, newline="")
     small = ("--hidden-size", 2, "--num-layers", 1, "--embed-size", 2, "--batch-size", 1, "--seq-len", 32)
@@ -55,14 +55,14 @@ def test_every_character_is_learnt_written_and_read_again(work: Path) -> None:
     assert (scored["chars"], scored["unknown"]) == (len(written), 0)
 
 
-def test_ten_megabytes_without_a_newline_are_a_text(work: Path) -> None:
+def test_ten_megabytes_without_a_newline_can_be_trained_on(work: Path) -> None:
     (work / "long.txt").write_bytes(b"abcdefghij" * 1_000_000)
     limits = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))"
     line = ("train", "long.txt", *NETWORK, "--steps", 2, "--val-fraction", 0.00001, "--json", "-q")
     assert ok(*line, prelude=limits).records[0]["chars"] == 10_000_000
 
 
-def test_nothing_commands_a_terminal(work: Path) -> None:
+def test_no_control_characters_reach_a_terminal(work: Path) -> None:
     name = f"{HOSTILE}.txt".replace("\0", "")
     (work / name).write_text((HOSTILE + "abc\n") * 90, newline="")
     line = ("train", name, *NETWORK, "--seq-len", 8, "--steps", 2, "--color", "never")
@@ -70,12 +70,12 @@ def test_nothing_commands_a_terminal(work: Path) -> None:
     assert loud.code == 0, loud.err
     for args in (("sample", "-n", 99), ("sample", "-p", HOSTILE.replace("\0", ""), "-n", 9), ("info",), ("eval", name)):
         shown = on_terminal(*args, "--color", "never")
-        assert commands_in(shown.text + shown.err) == []
-    assert commands_in(loud.text) == []
-    assert commands_in(loud.err.replace("\x1b[A", "")) == []
+        assert controls_in(shown.text + shown.err) == []
+    assert controls_in(loud.text) == []
+    assert controls_in(loud.err.replace("\x1b[A", "")) == []
 
 
-def test_a_model_of_a_stranger_does_not_command_a_terminal(model: Path) -> None:
+def test_no_control_characters_of_a_model_reach_a_terminal(model: Path) -> None:
     data = model.read_bytes()
     for path, value in {
         "origin/sources": [HOSTILE],
@@ -94,7 +94,7 @@ def test_a_model_of_a_stranger_does_not_command_a_terminal(model: Path) -> None:
         ("sample", "-n", 9),
     ):
         shown = on_terminal(*args, "--color", "never")
-        assert commands_in(shown.text + shown.err) == []
+        assert controls_in(shown.text + shown.err) == []
         assert "Traceback" not in shown.err
     assert json.loads(on_terminal("info", "--json").text)["init_from"] == HOSTILE
 

@@ -1,0 +1,86 @@
+"""The texts that charrnn eval reads."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from charrnn.api import Model
+from charrnn.cli.streams import Output
+from charrnn.core.errors import TextError
+from charrnn.core.ops import Ids
+from charrnn.core.vocab import UNKNOWN, Vocab, text_of
+from charrnn.data.corpus import load_corpus
+from charrnn.data.reading import read_text
+from charrnn.evaluation.lines import count_replaced
+
+CHARS_PER_BLOCK = 1 << 16  # of a held-out text, whose ids are turned back into characters
+
+Text = tuple[str, Iterable[str]]  # a name, and the blocks of a text, which can be read once
+
+
+class EncodedText:
+    """The ids of a text, which can be read once, block by block; counts the characters that the vocabulary lacks."""
+
+    def __init__(self, blocks: Iterable[str], vocab: Vocab) -> None:
+        self.blocks, self.vocab = vocab.normalized_blocks(blocks), vocab
+        self.unknown = self.replaced = 0  # characters without an id; characters replaced by the unknown symbol
+
+    def __iter__(self) -> Iterator[Ids]:
+        for block in self.blocks:
+            ids = self.vocab.encode(block)
+            self.unknown += int(np.count_nonzero(ids == UNKNOWN))
+            self.replaced += count_replaced(self.vocab, ids)
+            yield ids
+
+
+def open_texts(names: Sequence[str], model: Model, output: Output) -> list[Text]:
+    """Return the named texts, or without names the held-out part of the model's corpus."""
+    return named_texts(names, output) or [held_out_text(model, load_model_corpus(model, to_score=True)[1])]
+
+
+def named_texts(names: Sequence[str], output: Output) -> list[Text]:
+    """Return files by name, - for stdin; each is opened when its first block is read."""
+    return [(name, read_blocks(name, output)) for name in names]
+
+
+def read_blocks(name: str, output: Output) -> Iterator[str]:
+    """Yield the blocks of a file or of stdin as they arrive; at the end note what was changed in the text."""
+    remarks = list[str]()
+    yield from read_text(name, "none", remarks)
+    output.note(*remarks)
+
+
+def held_out_text(model: Model, held_out: Ids) -> Text:
+    """Return the held-out part of a model's corpus, with U+FFFD for each unknown symbol."""
+    symbols = np.append(model.vocab.symbols, 0xFFFD)
+    starts = range(0, len(held_out), CHARS_PER_BLOCK)
+    blocks = (text_of(symbols[held_out[i : i + CHARS_PER_BLOCK]]) for i in starts)
+    return f"{' '.join(model.origin.sources)} (held out)", blocks
+
+
+def load_model_corpus(model: Model, to_score: bool, option: str | None = None) -> tuple[Ids, Ids]:
+    """Read a model's own corpus again; return the part that it was trained on and the held-out part.
+
+    Raises TextError if the corpus cannot be read again, or if its held-out part is to be scored and there is none. The
+    message names what works without it: another text to score, or leaving out the option that needs the corpus.
+    """
+    advice = " and ".join(["name a text to score"] * to_score + [f"leave out {option}"] * bool(option))
+    from charrnn.core.train import split_text
+
+    origin, config, vocab = model.origin, model.config, model.vocab
+    if "-" in origin.sources:
+        raise TextError(f"the model was trained from stdin: {advice}")
+    if to_score and not config.val_fraction:
+        raise TextError("the model was trained on all of its text (--val-fraction 0): name a text to score")
+    corpus = load_corpus(origin.sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
+    if corpus.sha256 != origin.sha256:
+        raise TextError(f"{' '.join(origin.sources)}: not the text that the model was trained on: {advice}")
+    return split_text(config, model.network.config, corpus.ids)
+
+
+def note_unknown(output: Output, text: str, unknown: Sequence[int], models: Sequence[Model]) -> None:
+    """Note how many characters of a text each model left out, if any."""
+    names = ["the model"] if len(models) == 1 else [model.name for model in models]
+    for name, count in zip(names, unknown, strict=True):
+        if count:
+            output.note(f"{text}: left out {count} characters that {name} does not know")

@@ -1,0 +1,134 @@
+"""Reports on a run: notes and progress for people on stderr, JSON events for programs on stdout."""
+
+import time
+from dataclasses import asdict
+from itertools import islice
+
+import numpy as np
+
+from charrnn.api import continuation
+from charrnn.checkpoint.environment import changes
+from charrnn.cli.options import duration
+from charrnn.cli.streams import Output
+from charrnn.cli.summary import best_losses, print_summary
+from charrnn.core.config import Purpose
+from charrnn.core.score import bits
+from charrnn.core.state import TrainState
+from charrnn.core.train import Report, StepReport
+from charrnn.data.corpus import Corpus
+from charrnn.data.reading import BUNDLED
+from charrnn.terminal.progress import Progress
+from charrnn.terminal.streams import say
+
+MAX_STEP_EVENTS = 1000  # approximately, per run: enough for a plot
+SAMPLE_CHARS = 200
+
+
+class Timer:
+    """A moment that comes every N steps, or every so often in time, as an option says: 200 or 30s."""
+
+    def __init__(self, every: str, option: str) -> None:
+        self.steps = int(every) if every.isascii() and every.isdigit() else 0
+        self.seconds = duration(every, option) if not self.steps else 0.0
+        self.began = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        """Return whether the moment has come, after a step."""
+        return step % self.steps == 0 if self.steps else time.monotonic() - self.began >= self.seconds
+
+    def restart(self) -> None:
+        """Count the seconds from now."""
+        self.began = time.monotonic()
+
+
+class Reporter:
+    """Reports on a run to a person, unless `output` is quiet, and to a program, if `output` is JSON."""
+
+    def __init__(self, name: str, state: TrainState, output: Output, sample_timer: Timer | None = None) -> None:
+        self.name, self.state, self.output = name, state, output
+        self.sample_timer = sample_timer if output.json or not output.quiet else None
+        self.every = max(1, state.config.steps // MAX_STEP_EVENTS)
+        self.progress: Progress | None = None
+        self.began, self.chars = time.perf_counter(), 0
+
+    def event(self, event: str, **values: object) -> None:
+        """Write a JSON event."""
+        if self.output.json:
+            self.output.record({"event": event, **values})
+
+    def corpus_notes(self, text: Corpus) -> None:
+        """Note what reading the text changed in it, and which text it is if none was given."""
+        if text.sources == (BUNDLED,):
+            self.output.note("no text given: training on the plays that come with the program")
+        self.output.note(*text.remarks)
+
+    def started(self, text: Corpus) -> None:
+        """Report the start: text, network and budget, and what differs from before if the run is resumed."""
+        config, network, note = self.state.config, self.state.model.config, self.output.note
+        chars_per_step = config.batch_size * config.seq_len
+        epochs = config.steps * chars_per_step / (len(text.ids) * (1 - config.val_fraction))
+        parameters = len(self.state.model.vector)
+        self.corpus_notes(text)
+        note(f"text: {' '.join(text.sources)}, {len(text.ids):,} characters, {len(text.vocab):,} symbols")
+        note(f"network: {network}, {parameters:,} parameters")
+        note(
+            f"budget: {config.steps:,} {'steps' if config.steps != 1 else 'step'} of {chars_per_step:,} characters, "
+            f"{epochs:.1f} times the text ({config.budget})"
+        )
+        for name, (before, now) in changes(self.state).items():
+            say(f"warning: {name} was {before} and is {now}: training continues, but its last bits may differ")
+        if self.state.step:
+            note(f"continuing at step {self.state.step:,} of {self.name}")
+        origin = {"step": self.state.step, "init_from": self.state.init_from}
+        settings = {**network.settings, **asdict(config)}
+        sizes = {"chars": len(text.ids), "vocabulary_size": len(text.vocab), "parameters": parameters}
+        if not self.output.quiet:
+            self.progress = Progress(self.state.step, config.steps)
+        self.event("start", model=self.name, corpus=text.sources, **origin, **sizes, **settings)
+
+    def show(self, report: Report) -> None:
+        """Report a step or a validation."""
+        if isinstance(report, StepReport):
+            self.chars += report.chars
+            if self.progress:
+                self.progress.step(report.step, self.state.config.steps, bits(report.loss), report.chars)
+            if report.step % self.every == 0:
+                rates = {"lr": report.lr, "grad_norm": report.grad_norm}
+                self.event("step", step=report.step, train_nats_per_char=report.loss, **rates)
+            if self.sample_timer and self.sample_timer.due(report.step):
+                self.show_sample()
+                self.sample_timer.restart()
+        elif report.loss is None:
+            if self.progress:
+                self.progress.validating(report.chars)
+        else:
+            if self.progress:
+                self.progress.validated(report.step, bits(report.train_loss), bits(report.loss), report.best)
+            losses = {"train_nats_per_char": report.train_loss, "val_nats_per_char": report.loss}
+            self.event("eval", step=report.step, **losses, best=report.best)
+
+    def show_sample(self) -> None:
+        """Show a sample of the current network.
+
+        It has its own random numbers and its own carried state, so that the run is the same without it.
+        """
+        state, step = self.state, self.state.step
+        rng = np.random.default_rng([state.config.seed, step, Purpose.PREVIEW])
+        characters = continuation(state.model, state.vocab, "", rng, temperature=0.8)
+        text = "".join(islice(characters, SAMPLE_CHARS))
+        if self.progress:
+            self.progress.preview(step, text)
+        self.event("sample", step=step, text=text)
+
+    def close(self) -> None:
+        """Close the progress bar."""
+        if self.progress:
+            self.progress.close(self.state.config.steps)
+
+    def done(self) -> None:
+        """Report the end of the run."""
+        step, seconds = self.state.step, time.perf_counter() - self.began
+        if not self.output.quiet:
+            print_summary(self.name, self.state, seconds, self.chars)
+        speed = {"seconds": seconds, "chars_per_second": self.chars / seconds}
+        self.event("done", model=self.name, step=step, **best_losses(self.state), **speed)

@@ -1,0 +1,60 @@
+"""The texts of charrnn sample: the prompt, the stops and the samples."""
+
+from collections.abc import Iterable
+
+from charrnn.cli.streams import Output
+from charrnn.core.errors import UsageError
+from charrnn.core.vocab import UNKNOWN, Vocab, named
+from charrnn.data.reading import read_text
+from charrnn.sampling.samples import Piece
+
+
+def prompt_text(prompt: str | None, prompt_file: str | None, output: Output) -> str:
+    """Return the text to continue."""
+    if prompt is not None and prompt_file is not None:
+        raise UsageError("--prompt and --prompt-file: give one of them")
+    if prompt_file is None:
+        return prompt or ""
+    remarks = list[str]()
+    text = "".join(read_text(prompt_file, "none", remarks))
+    output.note(*remarks)
+    return text
+
+
+def known_text(vocab: Vocab, text: str, unknown: str, output: Output) -> str:
+    """Return a prompt in the model's normal form; with `unknown` "skip" without the characters that it does not know.
+
+    Raises UnknownCharacterError for such characters if `unknown` is "error".
+    """
+    text = vocab.normalized(text)
+    if unknown == "error":
+        vocab.encode_known(text)
+        return text
+    strange = {c for c, i in zip(text, vocab.encode(text), strict=True) if i == UNKNOWN}
+    if strange:
+        output.note(f"left out of the prompt: {named(sorted(strange))}")
+    return "".join(c for c in text if c not in strange)
+
+
+def normalized_stop(vocab: Vocab, stop: str, output: Output) -> str:
+    """Return a text that ends samples in the model's normal form; print a note if it can never be written."""
+    stop = vocab.normalized(stop)
+    strange = sorted(set(stop) - set(vocab.characters[: len(vocab.symbols)]))
+    if strange:
+        output.note(f"--stop {stop}: never written, because the model does not know {named(strange)}")
+    return stop
+
+
+def write_pieces(pieces: Iterable[Piece], echo: str, output: Output, seed: int, model: str) -> None:
+    """Write samples, each after the prompt: text as it comes, ended by a newline, or one JSON object per sample."""
+    parts = [echo]
+    for piece in pieces:
+        parts.append(piece.text)
+        if not output.json:
+            output.write("".join(parts) + "\n" * (piece.finish is not None))
+            parts = []
+        elif piece.finish is not None:
+            sample = {"index": piece.sample, "seed": seed, "text": "".join(parts)}
+            output.record(sample | {"nats_per_char": piece.nats_per_char, "finish": piece.finish, "model": model})
+        if piece.finish is not None:
+            parts = [echo]

@@ -1,0 +1,141 @@
+"""The start of a run: its model file, and its state and text, new, resumed or warm-started."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from charrnn.checkpoint.paths import folder, model_path
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.cli.options import named_model
+from charrnn.core.errors import CheckpointError, ResumeError, TextError, UsageError
+from charrnn.core.state import TrainState
+from charrnn.data.corpus import Corpus, load_corpus
+from charrnn.data.reading import BUNDLED, expand
+from charrnn.training.configure import configure, resumed_config, run_settings, start_run, warm_start
+from charrnn.training.defaults import Budget
+from charrnn.training.time_budget import Deadline, config_for_time
+
+CLASSICS = ("tinyshakespeare", "mobydick", "kjv", "sqlite")  # the texts that corpora/README.md says how to fetch
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for: the texts, the settings that were given, the budget, and how to start."""
+
+    sources: tuple[str, ...]
+    settings: dict[str, Any]
+    budget: Budget
+    resume: bool
+    force: bool
+    init_from: str | None
+
+
+# ---- the model file ----
+
+
+def open_store(model: str | None, sources: tuple[str, ...]) -> CheckpointStore:
+    """Return the store of the model to train.
+
+    Raises TextError for a classic text that does not exist, UsageError if the model file is one of the texts, and
+    CheckpointError if its folder does not exist.
+    """
+    store = CheckpointStore(model_path(model) if model is not None else folder() / f"{default_name(sources)}.npz")
+    check_classics(sources)
+    if any(os.path.realpath(source) == str(store.path) for source in expand(sources)):
+        raise UsageError(f"--model {store.name}: is the corpus itself; name another file for the model")
+    parent = store.path.parent
+    if not parent.is_dir() and parent != Path(os.path.realpath(folder())):  # that one will be made
+        raise CheckpointError(f"{store.name}: no such folder: make it first, or give a bare name")
+    return store
+
+
+def default_name(sources: tuple[str, ...]) -> str:
+    """Return the name of a model without --model: the stem of its first text."""
+    first = sources[0] if sources else "plays"
+    return "stdin" if first == "-" else Path(first).resolve().stem or "model"
+
+
+def check_classics(sources: tuple[str, ...]) -> None:
+    """Raise TextError, with the page that says how to fetch the text, for a classic text that does not exist."""
+    for source in sources:
+        stem = Path(source).stem.lower()
+        name = "tinyshakespeare" if "shakespeare" in stem else stem
+        if name in CLASSICS and not os.path.exists(source):
+            raise TextError(f"{source}: no such file: corpora/README.md says how to fetch {name}.txt")
+
+
+@contextmanager
+def sole_writer(store: CheckpointStore) -> Iterator[None]:
+    """Lock the model file; make the folder of models first, and remove it afterwards if it is empty."""
+    parent = store.path.parent
+    is_new = not parent.is_dir()
+    try:
+        parent.mkdir(exist_ok=True)
+        with store.lock():
+            yield
+    finally:
+        if is_new:
+            with suppress(OSError):
+                parent.rmdir()
+
+
+# ---- state and text ----
+
+
+def start(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]:
+    """Return the state of the run and its text; raises CheckpointError rather than replace a model without --force."""
+    exists = store.exists()
+    if exists and request.resume:
+        return resumed(store, request)
+    if exists and not request.force:
+        raise CheckpointError(f"{store.name}: already exists: use --resume to continue or --force to replace it")
+    return new(request) if request.init_from is None else warm_started(request.init_from, request)
+
+
+def new(request: Request) -> tuple[TrainState, Corpus]:
+    """Return a run at step 0 with random weights, and its text."""
+    settings = request.settings
+    reading = {name: settings[name] for name in ("encoding", "normalize", "min_count") if name in settings}
+    text = load_corpus(request.sources or (BUNDLED,), **reading)
+    return start_run(*configure(text, settings, request.budget), text), text
+
+
+def warm_started(model: str, request: Request) -> tuple[TrainState, Corpus]:
+    """Return a run at step 0 with the best weights of another model, and its text."""
+    store = CheckpointStore(named_model(model, "--init-from"))
+    source, vocab, *_ = store.load_model()
+    settings = run_settings(request.settings, source.config, vocab)
+    reading = {name: settings[name] for name in ("encoding", "min_count") if name in settings}
+    text = load_corpus(request.sources or (BUNDLED,), normalize=vocab.normalize, known=vocab, **reading)
+    note = f"{store.name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
+    state = warm_start(source, vocab, store.name, text, settings, request.budget)
+    return state, replace(text, remarks=(*text.remarks, note))
+
+
+def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]:
+    """Return the run of a model file, with the settings that a resume may change, and its text."""
+    state = store.load()
+    config, origin, vocab = state.config, state.origin, state.vocab
+    if "-" in origin.sources and not request.sources:
+        raise ResumeError(f"{store.name}: was trained from stdin: pipe the same text in again and name it as -")
+    sources = request.sources or origin.sources
+    text = load_corpus(sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
+    state.config = resumed_config(state, text, request.settings, request.budget)
+    return state, text
+
+
+def fit_to_budget(state: TrainState, text: Corpus, request: Request, began: float) -> Deadline | None:
+    """Set the steps of a run with a budget in seconds, counted from `began`, and return its deadline.
+
+    Return None for other budgets, and for a run that was fitted to the same budget before: its steps are known.
+    """
+    budget = request.budget
+    if budget.kind != "seconds" or state.config.budget == str(budget):
+        return None
+    fitted, per_validation = config_for_time(state, text.ids, budget, time.perf_counter() - began)
+    state.config = replace(fitted, eval_every=request.settings.get("eval_every") or fitted.eval_every)
+    return Deadline(state, began + budget.amount, per_validation)

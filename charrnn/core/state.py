@@ -1,0 +1,60 @@
+"""The state of a training run between two steps: what an exact resume needs, and nothing that can be derived."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from charrnn.core.cells.cell import State
+from charrnn.core.config import ModelConfig, Purpose, TrainConfig
+from charrnn.core.model import CharRNN, initial_parameters
+from charrnn.core.ops import Array
+from charrnn.core.optim import OPTIMIZERS, Slots
+from charrnn.core.vocab import Vocab
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The text that a model was trained on: its sources as they were given, the SHA-256 of its bytes, its length."""
+
+    sources: tuple[str, ...]
+    sha256: str
+    chars: int
+
+
+@dataclass(frozen=True)
+class Best:
+    """The weights with the lowest validation loss, their step, and that loss in nats per character."""
+
+    step: int
+    nats: float
+    vector: Array  # (P,)
+
+
+@dataclass
+class TrainState:
+    """A training run between two steps. `train` changes it in place; it can be saved whenever `train` yields."""
+
+    model: CharRNN
+    config: TrainConfig
+    vocab: Vocab
+    origin: Origin
+    slots: Slots  # of the optimizer
+    carried: State  # hidden state of the B streams: per layer, each (H, B)
+    step: int = 0  # steps done
+    loss_sum: float = 0.0  # of the steps since the last validation, in nats per character
+    best: Best | None = None
+    history: list[tuple[int, float, float]] = field(default_factory=list)  # step, training loss, validation loss
+    environment: dict[str, str] = field(default_factory=dict)  # of the run's first process: docs/checkpoint-format.md
+    init_from: str | None = None  # name of the model whose weights the run started from
+
+    @property
+    def best_model(self) -> CharRNN:
+        """The model with the best weights, or with the last ones if there was no validation."""
+        return CharRNN(self.model.config, self.best.vector) if self.best else self.model
+
+
+def new_run(config: ModelConfig, train: TrainConfig, vocab: Vocab, origin: Origin) -> TrainState:
+    """Return a run at step 0: parameters drawn from the seed, empty slots, zero hidden state."""
+    model = CharRNN(config, initial_parameters(config, np.random.default_rng([train.seed, 0, Purpose.INIT])))
+    slots = {name: np.zeros_like(model.vector) for name in OPTIMIZERS[train.optimizer].slots}
+    return TrainState(model, train, vocab, origin, slots, model.zero_state(train.batch_size))

@@ -1,0 +1,130 @@
+"""From texts to ids on disk.
+
+A text is never in memory as a whole. It is read twice, first to count its characters and then to write their ids to
+disk. The SHA-256 of its bytes is computed both times, so that a change between the two is detected.
+"""
+
+import hashlib
+import mmap
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.core.errors import TextError
+from charrnn.core.ops import Ids
+from charrnn.core.vocab import CODE_POINTS, Vocab, codes_of, named
+from charrnn.data.reading import Reader, temporary_file_error
+
+TEXT_CHANGED = "the text changed while it was read: start again when it is complete"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text as ids, and its source."""
+
+    ids: Ids  # (N,), memory-mapped
+    vocab: Vocab
+    sources: tuple[str, ...]  # as they were given
+    sha256: str  # of all bytes read, in order; for a single file the same as from sha256sum
+    remarks: tuple[str, ...]  # what reading changed, as messages for the user
+
+
+def load_corpus(
+    sources: Iterable[str],
+    encoding: str = "utf-8",
+    normalize: str = "none",
+    min_count: int = 1,
+    known: Vocab | None = None,
+) -> Corpus:
+    """Return the corpus of some texts, read in order as if they were one.
+
+    The vocabulary is built from the texts and contains all symbols of a `known` one. Raises TextError for a source that
+    cannot be read or decoded, and for texts with fewer than two different characters.
+    """
+    sources = tuple(sources)
+    remarks: list[str] = []
+    digest = hashlib.sha256()
+    with ExitStack() as stack:
+        reader = Reader(sources, encoding, normalize, stack)
+        counts = count_codes(reader.blocks(remarks, digest.update))
+        check_variety(counts, " ".join(sources))
+        vocab = Vocab.build(counts, min_count, normalize, known)
+        if len(vocab) < 2:
+            raise TextError(f"{' '.join(sources)}: --min-count {min_count} leaves only one symbol: use a smaller value")
+        again = hashlib.sha256()
+        ids = ids_on_disk(reader.blocks([], again.update), vocab)
+        if again.digest() != digest.digest():
+            raise TextError(TEXT_CHANGED)
+    return Corpus(ids, vocab, sources, digest.hexdigest(), tuple(remarks))
+
+
+def ids_on_disk(blocks: Iterable[str], vocab: Vocab) -> Ids:
+    """Write the ids of a text in the smallest integer type that holds them; return them as a memory map.
+
+    A character outside the vocabulary gets an arbitrary id: the caller must check that there is none.
+    """
+    ids_of = vocab.table.astype(vocab.id_dtype)
+    try:
+        with tempfile.TemporaryFile() as file:  # the map outlives it
+            for block in blocks:
+                file.write(ids_of.take(codes_of(block)).data)
+            file.flush()
+            if not file.tell():
+                raise TextError(TEXT_CHANGED)
+            return DiskIds(file, vocab.id_dtype, "r")
+    except OSError as error:
+        raise temporary_file_error(error) from error
+
+
+class DiskIds(np.memmap[Any, Any]):
+    """Ids in a mapped file, (N,), read-only, with only the part that was read last in memory.
+
+    By default every page that was ever read stays in the process's memory while there is room, so that a long run would
+    end up with the whole text in memory. So each access first releases all pages. They remain in the system's cache,
+    from where reading one again takes a microsecond. Views of the map stay valid: their pages are read again.
+    """
+
+    _mmap: mmap.mmap | None  # set by np.memmap; None for an array that was copied out of the map
+
+    def __getitem__(self, at: Any) -> Any:
+        if self._mmap is not None:
+            self._mmap.madvise(mmap.MADV_DONTNEED)
+        found = super().__getitem__(at)
+        is_copy = isinstance(found, DiskIds) and found._mmap is None
+        return found.view(np.ndarray) if is_copy else found
+
+
+def count_codes(blocks: Iterable[str]) -> NDArray[np.int64]:
+    """Return the number of occurrences of each code point, (0x110000,).
+
+    Code points of one byte each are counted in pairs, as 16-bit numbers, which takes half the time.
+    """
+    counts, pairs = np.zeros(CODE_POINTS, np.int64), np.zeros(0x10000, np.int64)
+    for block in blocks:
+        codes = codes_of(block)
+        if codes.dtype == np.uint8:
+            even = len(codes) & ~1
+            pairs += np.bincount(codes[:even].view(np.uint16), minlength=len(pairs))
+            codes = codes[even:]
+        in_block = np.bincount(codes)
+        counts[: len(in_block)] += in_block
+    first, second = pairs.reshape(256, 256).sum(axis=0), pairs.reshape(256, 256).sum(axis=1)
+    counts[:256] += first + second
+    return counts
+
+
+def check_variety(counts: NDArray[np.int64], name: str) -> None:
+    """Raise TextError for a text that a model cannot be trained on."""
+    different = np.count_nonzero(counts)
+    if counts[0xD800:0xE000].any():
+        raise TextError(f"{name}: lone surrogates are not characters: use another --encoding")
+    if different == 0:
+        raise TextError(f"{name}: the text is empty: there is nothing to train on")
+    if different == 1:
+        only = named([chr(np.flatnonzero(counts)[0])])
+        raise TextError(f"{name}: contains only one character, {only}: a text needs at least two different ones")

@@ -1,0 +1,1 @@
+"""Computing on several cores: threads, worker processes, and the executor of training."""

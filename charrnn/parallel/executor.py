@@ -1,0 +1,90 @@
+"""The executor of training on several cores.
+
+A batch is divided into passes: one network of the ensemble over one part of the streams. Passes are distributed over
+this process and one worker for each further core. The parameters and the gradients are in shared memory: each part of
+the streams has its own gradient, and the batch's gradient is their sum.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from charrnn.core.cells.cell import State
+from charrnn.core.config import TrainConfig
+from charrnn.core.model import CharRNN, parameter_shapes, views
+from charrnn.core.ops import Array, Ids
+from charrnn.core.state import TrainState
+from charrnn.core.train import Workspace, dropout_rng
+from charrnn.parallel.cores import core_count
+from charrnn.parallel.processes import shared_array, start_worker
+
+MIN_STREAMS = 16  # per core: with fewer, a pass is too small to be worth distributing
+Pass = tuple[int, int, slice, Workspace]  # of network k over part p of the streams, which are these columns
+
+
+class ParallelExecutor:
+    """Computes gradients on all cores, as a charrnn.core.train.Executor."""
+
+    def __init__(self, state: TrainState) -> None:
+        model, config = state.model, state.config
+        self.parts = stream_parts(model, config)
+        self.gradients_of_parts = shared_array((self.parts, len(model.vector)), model.vector.dtype)
+        self.gradient: Array = self.gradients_of_parts[0]
+        self.model = CharRNN(model.config, shared_array(model.vector.shape, model.vector.dtype))
+        self.model.vector[:] = model.vector
+        self.passes: list[Pass] = []
+        for p, part in enumerate(self.gradients_of_parts):
+            columns = slice(config.batch_size * p // self.parts, config.batch_size * (p + 1) // self.parts)
+            grads = self.model.each(views(part, parameter_shapes(model.config)))
+            for k, (network, own) in enumerate(zip(self.model.networks, grads, strict=True)):
+                self.passes.append((k, p, columns, Workspace(network, config, columns.stop - columns.start, own)))
+        cores = min(len(self.passes), core_count())
+        tasks = [partial(run_passes, self.model, config, self.passes[c::cores]) for c in range(cores)]
+        self.own, self.workers = tasks[0], [start_worker(task) for task in tasks[1:]]
+
+    def gradients(self, state: TrainState, x: Ids, y: Ids) -> tuple[float, State]:
+        """Read a window x with targets y, both (T, B), and leave its gradient in `gradient`.
+
+        Return the mean loss of the networks in nats per character, and the carried state after the window.
+        """
+        arguments = state.step, state.carried, x, y
+        for worker in self.workers:
+            worker.ask(*arguments)
+        answers = [self.own(*arguments), *(worker.answer() for worker in self.workers)]
+        cores = len(answers)
+        done = [answers[i % cores][i // cores] for i in range(len(self.passes))]
+        for other in self.gradients_of_parts[1:]:
+            self.gradient += other
+        K = len(self.model.networks)
+        states = [[after for _, after in done[k::K]] for k in range(K)]
+        return sum(loss for loss, _ in done) / K, [layer for parts in states for layer in joined(parts)]
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self.workers:
+            worker.close()
+
+
+def stream_parts(model: CharRNN, config: TrainConfig) -> int:
+    """Return the number of parts that the streams are divided into: one per core and network."""
+    return max(1, min(core_count() // len(model.networks), config.batch_size // MIN_STREAMS))
+
+
+def joined(states: list[State]) -> State:
+    """Return the states of the parts concatenated along the streams."""
+    return [
+        tuple(np.concatenate(arrays, axis=1) for arrays in zip(*layers, strict=True))
+        for layers in zip(*states, strict=True)
+    ]
+
+
+def run_passes(
+    model: CharRNN, config: TrainConfig, passes: list[Pass], step: int, state: State, x: Ids, y: Ids
+) -> list[tuple[float, State]]:
+    """Run some passes of a batch one after the other; return the loss of each and the state after it."""
+    chars, done = int(np.count_nonzero(y >= 0)), []
+    for k, p, columns, work in passes:
+        before = [tuple(array[:, columns] for array in layer) for layer in model.each_state(state)[k]]
+        rng = dropout_rng(config, step, k, p)
+        done.append(work.loss_and_gradients(x[:, columns], y[:, columns], chars, before, config, rng))
+    return done

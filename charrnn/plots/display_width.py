@@ -1,0 +1,47 @@
+"""How characters appear: symbols for control characters, combining sequences, and widths in terminal cells."""
+
+from functools import cache
+from unicodedata import category, east_asian_width
+
+REPLACEMENT = 0xFFFD  # the replacement character
+CONTROL_PICTURES = {
+    **{code: 0x2400 + code for code in range(0x20) if code not in b"\t\n"},
+    0x7F: 0x2421,
+    **dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], REPLACEMENT),
+}  # what is shown for control characters: C0, C1 and bidirectional
+NOT_IN_FILES = [0x2028, 0x2029, *range(0xD800, 0xE000), 0xFFFE, 0xFFFF]  # line separators; what XML must not contain
+DRAWABLE = {**CONTROL_PICTURES, **dict.fromkeys(NOT_IN_FILES, REPLACEMENT)}
+COMBINING = {"Mn", "Mc", "Me", "Cf"}  # categories of characters without a cell: accents, vowel signs, selectors
+NO_CELL = [range(0x1160, 0x1200), range(0x1F3FB, 0x1F400)]  # nor have later letters of a Hangul syllable, skin tones
+FLAGS = range(0x1F1E6, 0x1F200)  # regional indicators: two make a flag
+ZERO_WIDTH_JOINER = "\u200d"
+
+
+def visible(text: str) -> str:
+    """Return text with control characters as symbols, so that none can command a terminal."""
+    return text.translate(CONTROL_PICTURES)
+
+
+def drawable(text: str) -> str:
+    """Return text with symbols also for the characters that no HTML or SVG file can contain."""
+    return text.translate(DRAWABLE)
+
+
+@cache
+def width(character: str) -> int:
+    """Return how many terminal cells a character takes: 0 if it joins the one before, 2 if it is wide."""
+    code = ord(character)
+    if code < 0x300:
+        return 1
+    if category(character) in COMBINING or any(code in no_cell for no_cell in NO_CELL):
+        return 0
+    return 2 if east_asian_width(character) in "WF" else 1
+
+
+def joins(character: str, before: str) -> bool:
+    """Return whether a character is drawn together with `before`, the cluster that precedes it."""
+    if character < "\u0300" or not before or before in "\t\n":
+        return False
+    flag = ord(character) in FLAGS and len(before) == 1 and ord(before) in FLAGS
+    emoji = before.endswith(ZERO_WIDTH_JOINER) and category(before[0]) == category(character) == "So"
+    return flag or emoji or not width(character)

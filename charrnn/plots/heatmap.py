@@ -1,0 +1,173 @@
+"""A text with one value per character, independent of how a terminal, an HTML page or an SVG file draws it.
+
+The colours belong to the 6 x 6 x 6 cube that terminals have, so that every picture shows the same ones. Lightness
+changes monotonically with the value, and no two levels look alike to the colour-blind.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from charrnn.plots.display_width import drawable, joins, width
+
+Piece = tuple[str, NDArray[Any]]  # part of a text, and a value for each of its code points (N,); NaN if unknown
+
+TAB_STOP = 8  # cells
+MAX_CLUSTER = 16  # code points that are drawn as one at most
+NEWLINE, NO_BASE = "↵", "◌"  # what is drawn for a newline, and below an accent without a base
+NO_LEVEL = "x"  # the CSS class of a character without a value
+BLACK, WHITE = "#000000", "#ffffff"
+
+
+class Palette(NamedTuple):
+    """The levels from lowest to highest: as colours on light and dark pages, and as marks where there is no colour."""
+
+    prefix: str  # of the CSS classes
+    light: tuple[str, ...]
+    dark: tuple[str, ...]
+    marks: str
+
+
+HEAT = ("#ffffff", "#ffd7af", "#ffaf5f", "#ff8700", "#d75f00", "#af0000", "#5f0000", "#000000")
+SEQUENTIAL = Palette("s", HEAT, HEAT[::-1], " 1234567")
+DIVERGING = Palette(
+    "d",
+    ("#005faf", "#5f87d7", "#87afff", "#d7d7ff", "#ffffff", "#ffd7af", "#ffaf5f", "#d78700", "#875f00"),
+    ("#87d7ff", "#5f87ff", "#005fd7", "#00005f", "#000000", "#5f0000", "#af5f00", "#ff8700", "#ffd787"),
+    " ▁▂▃▄▅▆▇█",
+)
+PALETTES = (SEQUENTIAL, DIVERGING)
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour `#rrggbb` as WCAG 2 defines it, 0 to 1."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def text_colour(background: str) -> str:
+    """Return black or white, whichever is easier to read on a background."""
+    return BLACK if luminance(background) > 0.179 else WHITE  # at 0.179 both have a contrast of 4.58
+
+
+class Cluster(NamedTuple):
+    """A character and all that joins it: the text, what is drawn for it, and the cells that the drawing takes."""
+
+    text: str
+    drawn: str
+    cells: int
+    values: tuple[float, ...]  # of each code point
+    level: int | None  # of the value that is farthest from zero; None if there is no value
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values become levels: level k begins at `start + k * step`; the end levels take what lies beyond."""
+
+    palette: Palette
+    start: float
+    step: float
+    labels: tuple[str, ...]  # one per level
+    digits: str  # format of a value
+    note: str  # explains the marks where there are no colours
+
+    def level(self, value: float) -> int | None:
+        """Return the level of a value, None for NaN."""
+        if math.isnan(value):
+            return None
+        return max(0, min(len(self.labels) - 1, math.floor((value - self.start) / self.step)))
+
+    def describe(self, values: Iterable[float]) -> str:
+        """Return values as text."""
+        return " ".join("unknown" if math.isnan(value) else format(value, self.digits) for value in values)
+
+    def css_class(self, level: int | None) -> str:
+        """Return the CSS class of a level."""
+        return NO_LEVEL if level is None else f"{self.palette.prefix}{level}"
+
+    def key(self) -> list[Cluster]:
+        """Return the labels of the levels, to be drawn like a text."""
+        return [Cluster(label, f" {label} ", len(label) + 2, (), level) for level, label in enumerate(self.labels)]
+
+
+BITS = Scale(
+    SEQUENTIAL, 0, 1, (*"0123456", "7+"), ".2f", "bits below each character: nothing for less than 1, 7 for 7 and more"
+)
+
+
+def diverging_scale(largest: float) -> Scale:
+    """Return the scale of values from -largest to largest, which must be above 0: four levels on each side of zero."""
+    step = largest / 4
+    labels = tuple(f"{k * step:+.2f}" for k in range(-4, 5))
+    note = f"a bar below each character: from nothing at {labels[0]} to █ at {labels[-1]}"
+    return Scale(DIVERGING, -4.5 * step, step, labels, "+.3f", note)
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """A picture of a text: its title, its scale, and the text with its values, in pieces that may be computed late."""
+
+    title: str
+    scale: Scale
+    pieces: Iterable[Piece]
+
+    def lines(self) -> Iterator[list[Cluster]]:
+        """Yield the text line by line, each with its newline; the last line may lack one."""
+        line, column = list[Cluster](), 0
+        for text, values in clusters(self.pieces):
+            drawn, cells = drawing(text, column)
+            extreme = max((value for value in values if not math.isnan(value)), key=abs, default=math.nan)
+            line.append(Cluster(text, drawn, cells, values, self.scale.level(extreme)))
+            column += cells
+            if text == "\n":
+                yield line
+                line, column = [], 0
+        if line:
+            yield line
+
+
+def clusters(pieces: Iterable[Piece]) -> Iterator[tuple[str, tuple[float, ...]]]:
+    """Yield what is drawn together, with its values: a newline at once, all else when the next cluster begins."""
+    held, values = "", tuple[float, ...]()
+    for text, numbers in pieces:
+        for character, value in zip(drawable(text), numbers.tolist(), strict=True):
+            if len(held) < MAX_CLUSTER and joins(character, held):
+                held, values = held + character, (*values, value)
+                continue
+            if held:
+                yield held, values
+            held, values = character, (value,)
+            if held == "\n":
+                yield held, values
+                held = ""
+    if held:
+        yield held, values
+
+
+def drawing(text: str, column: int) -> tuple[str, int]:
+    """Return what is drawn for a cluster at a column, and the cells that it takes."""
+    if text == "\n":
+        return NEWLINE, 1
+    if text == "\t":
+        cells = TAB_STOP - column % TAB_STOP
+        return " " * cells, cells
+    if not width(text[0]):
+        return NO_BASE + text, 1
+    return text, min(2, sum(map(width, text)))
+
+
+def fold(line: Iterable[Cluster], columns: int) -> Iterator[list[Cluster]]:
+    """Yield the rows of a line, each at most `columns` cells wide; no cluster is cut."""
+    row, room = list[Cluster](), columns
+    for cluster in line:
+        if cluster.cells > room and row:
+            yield row
+            row, room = [], columns
+        row.append(cluster)
+        room -= cluster.cells
+    if row:
+        yield row

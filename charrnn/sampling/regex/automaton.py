@@ -1,0 +1,122 @@
+"""The automaton of a pattern's tree: classes of symbols, an expression, and one state for each of its derivatives."""
+
+from collections import deque
+from collections.abc import Sequence
+from functools import reduce
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.sampling.regex import parser
+from charrnn.sampling.regex.derivatives import EMPTY, EPSILON, Anchor, Chars, Expr, Expressions
+from charrnn.sampling.regex.parser import Atom, Node
+
+
+class SymbolClasses:
+    """Classes of symbols that no atom of a pattern distinguishes: the regex package matches each atom to each symbol.
+
+    There are `K` classes. `classes` (V,) is the class of each symbol, -1 for one that may not be written; `atoms` are
+    the classes that each atom matches, one bit per class.
+    """
+
+    def __init__(self, tree: Node, symbols: Sequence[str], usable: NDArray[np.bool_]) -> None:
+        text = "".join(symbol for symbol, use in zip(symbols, usable, strict=True) if use)
+        atoms = list(dict.fromkeys(part for part in parser.walk(tree) if isinstance(part, Atom)))
+        matches = np.zeros((len(atoms), len(text)), bool)
+        for row, (source, flags) in zip(matches, atoms, strict=True):
+            matched = set(parser.compiled(f"(?{flags}){source}" if flags else source).findall(text))
+            row[:] = [character in matched for character in text]
+        columns, column = np.unique(matches, axis=1, return_inverse=True)
+        self.K = columns.shape[1]
+        self.classes = np.full(len(symbols), -1)
+        self.classes[usable] = column.ravel()
+        self.atoms = {
+            atom: sum(1 << int(k) for k in np.flatnonzero(row)) for atom, row in zip(atoms, columns, strict=True)
+        }
+
+
+class Compiler:
+    """Turns a tree into an expression, from its end to its start: a lookahead applies to everything that follows."""
+
+    def __init__(self, symbols: SymbolClasses) -> None:
+        self.atoms, self.exprs = symbols.atoms, Expressions(symbols.K)
+
+    def compile(self, node: Node, rest: Expr) -> Expr:
+        """Return the expression of a node followed by `rest`."""
+        exprs = self.exprs
+        match node:
+            case parser.Chars(atom):
+                return exprs.concat(exprs.number(Chars(self.atoms[atom])), rest)
+            case parser.Anchor(before, after):
+                left, right = (self.atoms[side.atom] | side.or_edge << exprs.edge for side in (before, after))
+                return exprs.concat(exprs.number(Anchor(left, right)) if left and right else EMPTY, rest)
+            case parser.Concat(parts):
+                return reduce(lambda follows, part: self.compile(part, follows), reversed(parts), rest)
+            case parser.Lookahead(part, negative):
+                ahead = self.compile(part, exprs.everything)
+                return exprs.intersection([exprs.complement(ahead) if negative else ahead, rest])
+            case parser.Alternation(parts):
+                return exprs.union([self.compile(part, rest) for part in parts])
+            case parser.Repeat(part, least, most):
+                if any(isinstance(inner, parser.Lookahead) for inner in parser.walk(part)):
+                    return self.unroll(part, least, most, rest)
+                return exprs.concat(exprs.repeat(self.compile(part, EPSILON), least, most), rest)
+
+    def unroll(self, part: Node, least: int, most: int | None, rest: Expr) -> Expr:
+        """Return the expression of a repeat followed by `rest`, if each repetition looks ahead at what follows it."""
+        if most is None:
+            raise parser.PatternError(
+                "a lookahead of more than one character in an endless repeat: give the repeat a count"
+            )
+        expr = rest
+        for count, optional in ((most - least, True), (least, False)):
+            for _ in range(count):
+                before, expr = expr, self.compile(part, expr)
+                if optional:
+                    expr = self.exprs.union([rest, expr])
+                if expr == before:
+                    break
+        return expr
+
+
+def build_automaton(tree: Node, symbols: SymbolClasses) -> tuple[NDArray[np.int64], list[bool]]:
+    """Return the next state for each state and class, (S, K), and in which states the text may end, (S,).
+
+    State 0 is the start. A state is an expression and, if there are anchors in it, the class of the character before.
+    Raises PatternError for what no expression can represent, TooComplexError for too many states.
+    """
+    compiler = Compiler(symbols)
+    exprs, edge = compiler.exprs, compiler.exprs.edge
+    states = {(compiler.compile(tree, EPSILON), edge): 0}
+    transitions: list[list[int]] = []
+    queue = deque(states)
+    while queue:
+        expr, before = queue.popleft()
+        transitions.append([])
+        for c in range(edge):
+            follows = exprs.derivative(expr, before, c)
+            state = (follows, c if exprs.anchored[follows] else edge)
+            if state not in states:
+                states[state] = len(states)
+                queue.append(state)
+            transitions[-1].append(states[state])
+    may_end = [exprs.nullable(expr, before, edge) for expr, before in states]
+    return np.array(transitions, np.int64).reshape(len(states), edge), may_end
+
+
+def shortest_matches(transitions: NDArray[np.int64], may_end: list[bool]) -> NDArray[np.float64]:
+    """Return the least number of characters from each state to one where the text may end, (S,); inf if none."""
+    lengths = np.where(may_end, 0.0, inf)
+    sources: dict[int, list[int]] = {}
+    for source, targets in enumerate(transitions.tolist()):
+        for target in targets:
+            sources.setdefault(target, []).append(source)
+    queue = deque(int(state) for state in np.flatnonzero(may_end))
+    while queue:  # backwards, breadth first
+        target = queue.popleft()
+        for source in sources.get(target, ()):
+            if lengths[source] == inf:
+                lengths[source] = lengths[target] + 1
+                queue.append(source)
+    return lengths

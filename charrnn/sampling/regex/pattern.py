@@ -1,0 +1,93 @@
+"""--regex: only characters after which the pattern can still match the whole sample.
+
+A pattern becomes an automaton over the characters that may be written. The length of the shortest match from each of
+its states is computed in advance, so that no sample runs into a dead end, neither for lack of a character nor for lack
+of space; and a step is a table look-up, whatever the pattern.
+"""
+
+from collections.abc import Sequence
+from math import inf
+
+import numpy as np
+
+from charrnn.core.errors import UsageError
+from charrnn.core.sample import Mask
+from charrnn.sampling.regex.automaton import SymbolClasses, build_automaton, shortest_matches
+from charrnn.sampling.regex.derivatives import TooComplexError
+from charrnn.sampling.regex.parser import Chars, PatternError, compiled, parse, walk
+
+CHARS_SHOWN = 60  # of a pattern in an error message
+
+
+class Pattern:
+    """The automaton of a pattern over the symbols of a vocabulary, shared by all samples.
+
+    `symbols` (V,) are the characters of the ids; only those for which `usable` (V,) is true are written. Raises
+    UsageError for a pattern that is wrong, not supported, or not matched by any text of usable symbols.
+    """
+
+    def __init__(self, pattern: str, symbols: Sequence[str], usable: Mask) -> None:
+        self.name = f"--regex {shown(pattern)}"
+        self.masks: dict[bytes, Mask] = {}
+        try:
+            compiled(pattern)
+            tree = parse(pattern)
+            self.symbols = SymbolClasses(tree, symbols, usable)
+            self.transitions, self.may_end = build_automaton(tree, self.symbols)
+        except PatternError as error:
+            raise UsageError(f"{self.name}: {error}") from error
+        except (TooComplexError, RecursionError) as error:
+            advice = "simplify the pattern, or use smaller counts"
+            raise UsageError(f"{self.name}: too many cases to distinguish: {advice}") from error
+        self.lengths = shortest_matches(self.transitions, self.may_end)
+        if self.lengths[0] == inf:
+            wanted = dict.fromkeys(node.atom for node in walk(tree) if isinstance(node, Chars))
+            lacking = [atom.source for atom in wanted if not self.symbols.atoms[atom]]
+            raise UsageError(f"{self.name}: {why_nothing_matches(lacking)}")
+
+
+class PatternConstraint:
+    """The state of one sample of up to `length` characters, which may end where the pattern matches all of it.
+
+    Raises UsageError if no match fits into the length.
+    """
+
+    def __init__(self, pattern: Pattern, length: float = inf) -> None:
+        if pattern.lengths[0] > length:
+            needed = f"a match has at least {pattern.lengths[0]:.0f} characters"
+            raise UsageError(f"{pattern.name}: {needed}: --length {length} is too small")
+        self.pattern, self.left, self.state = pattern, length, 0
+        self.may_end = pattern.may_end[0]
+
+    def allowed(self, drawable: Mask) -> Mask:
+        """Return the symbols (V,) after which a match can be completed within the remaining length.
+
+        If nothing remains, those after which it could be completed at all: so a complete text differs from a cut one.
+        """
+        pattern = self.pattern
+        live = pattern.lengths[pattern.transitions[self.state]] < (self.left or inf)  # (K,)
+        key = live.tobytes()
+        if key not in pattern.masks:
+            pattern.masks[key] = np.append(live, False)[pattern.symbols.classes]
+            pattern.masks[key].setflags(write=False)
+        return pattern.masks[key]
+
+    def advance(self, id: int) -> None:  # noqa: A002  # as in Constraint
+        """Add an id, which was allowed, to the text."""
+        self.state = int(self.pattern.transitions[self.state, self.pattern.symbols.classes[id]])
+        self.left -= 1
+        self.may_end = self.pattern.may_end[self.state]
+
+
+def why_nothing_matches(lacking: list[str]) -> str:
+    """Return why no text matches, naming the parts of the pattern that no usable character matches, if any."""
+    if not lacking:
+        return "no text of the characters that may be written matches all of it"
+    more = f" and {len(lacking) - 5} more parts of it" if len(lacking) > 5 else ""
+    return f"none of the characters that may be written matches {shown(' '.join(lacking[:5]))}{more}"
+
+
+def shown(text: str) -> str:
+    """Return the beginning of a text for a one-line message, with unprintable characters escaped."""
+    printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:CHARS_SHOWN])
+    return printable + " …" * (len(text) > CHARS_SHOWN)

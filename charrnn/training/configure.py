@@ -1,0 +1,115 @@
+"""From a text and the user's settings to a run: a new one, one that starts from another model, or a resumed one."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from charrnn.checkpoint.environment import environment
+from charrnn.core.batches import Batches, split
+from charrnn.core.config import ModelConfig, TrainConfig
+from charrnn.core.errors import ResumeError, TextError, UsageError
+from charrnn.core.model import CharRNN
+from charrnn.core.network import SYMBOL_ROWS
+from charrnn.core.ops import Ids
+from charrnn.core.state import Origin, TrainState, new_run
+from charrnn.core.train import split_text
+from charrnn.core.vocab import Vocab
+from charrnn.data.corpus import Corpus
+from charrnn.training.defaults import Budget, default_batch_size, default_dropout, default_eval_every, default_steps
+
+# the settings that a resume may change
+CHANGEABLE = ("lr", "schedule", "warmup", "weight_decay", "grad_clip", "eval_every", "patience")
+
+
+def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[ModelConfig, TrainConfig]:
+    """Return the configurations of network and run: the given settings, and defaults that suit the text's size.
+
+    A budget in seconds becomes a single step; `config_for_time` replaces it as soon as there is a network to measure.
+    """
+    model = {name: value for name, value in given.items() if name in ModelConfig.__dataclass_fields__}
+    if given.get("lines"):
+        if text.vocab.newline_id is None:
+            rare = ", or fewer than --min-count," if text.vocab.unknown else ""
+            raise TextError(f"{' '.join(text.sources)}: has no newlines{rare}, so it has no lines: leave out --lines")
+        model["line_end"] = text.vocab.newline_id
+    train = {name: value for name, value in given.items() if name in TrainConfig.__dataclass_fields__}
+    TrainConfig(1, "", **train)  # refuse invalid values before anything is derived from them
+    to_train, held_out = split(text.ids, train.get("val_fraction", TrainConfig.val_fraction), model.get("line_end"))
+    T = train.setdefault("seq_len", TrainConfig.seq_len)
+    B = train.setdefault("batch_size", default_batch_size(len(to_train), T))
+    if not train.get("variational_dropout"):
+        train.setdefault("dropout", default_dropout(len(to_train)))
+    if "activation" in given and given.get("cell", ModelConfig.cell) != "rnn":
+        raise UsageError("--activation applies to the plain RNN alone: give --cell rnn with it")
+    train |= {"steps": 1, "budget": ""} if budget.kind == "seconds" else budget_in_steps(budget, to_train, B, T)
+    train.setdefault("eval_every", default_eval_every(train["steps"], len(held_out), B, T))
+    return ModelConfig(len(text.vocab), **model), TrainConfig(**train)
+
+
+def budget_in_steps(budget: Budget, to_train: Ids, B: int, T: int) -> dict[str, Any]:
+    """Return the fields `steps` and `budget` of a TrainConfig for a budget that is not in seconds."""
+    per_epoch = Batches(to_train, B, T, start_id=0).steps_per_epoch
+    steps = {"steps": budget.amount, "epochs": budget.amount * per_epoch, "default": default_steps(len(to_train), B, T)}
+    return {"steps": int(steps[budget.kind]), "budget": str(budget)}
+
+
+def start_run(config: ModelConfig, train_config: TrainConfig, text: Corpus) -> TrainState:
+    """Return a run on a text at step 0."""
+    state = new_run(config, train_config, text.vocab, Origin(text.sources, text.sha256, len(text.ids)))
+    state.environment = environment()
+    return state
+
+
+def run_settings(given: dict[str, Any], network: ModelConfig, vocab: Vocab) -> dict[str, Any]:
+    """Return the given settings except those of the network, which are the source model's.
+
+    Raises ResumeError, naming the difference, if a given setting of the network is not the source's.
+    """
+    settings = {**network.settings, "normalize": vocab.normalize}
+    of_network = {name: value for name, value in given.items() if name in settings}
+    refuse_changes("--init-from", "network", settings, of_network)
+    return {name: value for name, value in given.items() if name not in settings}
+
+
+def warm_start(
+    source: CharRNN, vocab: Vocab, name: str, text: Corpus, given: dict[str, Any], budget: Budget
+) -> TrainState:
+    """Return a run at step 0 that starts from the best weights of another model, usually on another text.
+
+    `vocab` and `name` are the source's; the text must have been read with that vocabulary as `known`, and may have more
+    symbols. In parameters with one row per symbol, known symbols keep their rows, even if their ids change, and new
+    symbols get the rows of a newly initialised network. `given` holds only settings of the run.
+    """
+    new, train = configure(text, {**given, "lines": source.config.lines}, budget)
+    state = start_run(replace(source.config, vocab_size=new.vocab_size, line_end=new.line_end), train, text)
+    ids = vocab.ids_in(state.vocab)
+    for parameter, W in state.model.params.items():
+        W[ids if parameter.endswith(SYMBOL_ROWS) else ...] = source.params[parameter]
+    state.init_from = name
+    return state
+
+
+def resumed_config(state: TrainState, text: Corpus, given: dict[str, Any], budget: Budget) -> TrainConfig:
+    """Return the configuration of a resumed run, with the changes that a resume may make.
+
+    The budget is that of the whole run, from step 0; one in seconds is left to `config_for_time`. Raises ResumeError if
+    the text differs, or if a given setting would change the network or the order in which the text is read.
+    """
+    config, form = state.config, state.vocab.normalize
+    before = {**asdict(config), **state.model.config.settings, "normalize": form}
+    fixed = {name: value for name, value in given.items() if name not in CHANGEABLE}
+    refuse_changes("--resume", "run", before, fixed)
+    if text.sha256 != state.origin.sha256:
+        raise ResumeError(f"{' '.join(text.sources)}: --resume needs the text that the model was trained on")
+    config = replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE})
+    if budget.kind in ("default", "seconds"):
+        return config
+    to_train, _ = split_text(config, state.model.config, text.ids)
+    return replace(config, **budget_in_steps(budget, to_train, config.batch_size, config.seq_len))
+
+
+def refuse_changes(option: str, what: str, before: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raise ResumeError if any given setting differs from the one before."""
+    pairs = {f"--{name.replace('_', '-')}": (before[name], value) for name, value in given.items()}
+    changed = "; ".join(f"{name} was {old}, not {new}" for name, (old, new) in pairs.items() if old != new)
+    if changed:
+        raise ResumeError(f"{option} cannot change the {what}: {changed}: leave that out, or train from scratch")

@@ -1,0 +1,144 @@
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import quality
+from charrnn.checkpoint.store import CheckpointStore
+from tests.helpers.command import ENVIRONMENT, NETWORK, TEXT
+from tests.helpers.models import tiny_model
+from tests.helpers.naive import TWINS, naive_forward
+
+ROOT = Path(__file__).parents[2]
+TINY = " ".join(map(str, (*NETWORK, "--steps", 3)))
+
+
+@pytest.fixture
+def tiny(work: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with rows that take a second."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(quality, "ROWS", {"a": ("network a", TINY), "b": ("network b", f"{TINY} --cell rnn")})
+    monkeypatch.setattr(quality, "BATCHES", 2)
+    return work
+
+
+def printed(capfd: pytest.CaptureFixture[str], *args: str) -> list[list[str]]:
+    """Return the cells of the printed table, without its header."""
+    quality.main(args)
+    lines = capfd.readouterr().out.splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [len(row) for row in cells] == [len(quality.HEADER)] * len(cells)
+    assert cells[:2] == [[*quality.HEADER], ["---"] * len(quality.HEADER)]
+    return cells[2:]
+
+
+# ---- nanoGPT's protocol ----
+
+
+def test_the_loss_of_a_block_is_that_of_the_block_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "BLOCK", 5)
+    monkeypatch.setattr(quality, "WIDTH", 3)
+    model = tiny_model(7, cell="gru", num_layers=2)
+    ids = np.random.default_rng(2).integers(0, 7, 11).astype(np.uint8)
+    naive = []
+    for begin in range(11 - 5):  # every possible block
+        x, y = ids[begin : begin + 5], ids[begin + 1 : begin + 6]
+        p = naive_forward(model.params, TWINS["gru"], x, [(state[:, 0],) for (state,) in model.zero_state(1)]).p
+        naive.append(-np.mean([math.log(p[t, y[t]]) for t in range(5)]))
+    costs = quality.block_costs(model, ids, 40)
+    which = np.abs(costs[:, None] - naive).argmin(axis=1)
+    np.testing.assert_allclose(costs, np.array(naive)[which], rtol=1e-12)
+    assert (np.bincount(which, minlength=6) > 5).all()  # of 120, each one about 20 times
+    np.testing.assert_array_equal(costs, quality.block_costs(model, ids, 40))
+
+
+def test_a_text_shorter_than_a_block_is_refused() -> None:
+    model, ids = tiny_model(7), np.zeros(quality.BLOCK + 1, np.uint8)
+    assert len(quality.block_costs(model, ids, 1)) == quality.WIDTH
+    with pytest.raises(SystemExit, match="256 characters are held out"):
+        quality.block_costs(model, ids[1:], 1)
+
+
+# ---- the program ----
+
+
+def test_the_table_has_a_row_for_each_kept_result(
+    tiny: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARRNN_LR", "-1")  # the user's settings for other runs are ignored
+    first = printed(capfd, "a.txt", "--rows", "a", "--models", "kept")
+    assert [row[0] for row in first] == ["network a", "order-7 Kneser-Ney", "gzip", "bz2", "xz"]
+    assert first[0][5] == f"measured here: `charrnn train a.txt {TINY}`"
+    both = printed(capfd, "a.txt", "--rows", "b", "--models", "kept")
+    assert [row[0] for row in both] == ["network a", "network b", *(row[0] for row in first[1:])]
+    assert both[0][:5] == first[0][:5]
+    assert [bool(re.match(r"measured \d{4}-\d\d-\d\d: `", row[5])) for row in both] == [True] * 2 + [False] * 4
+    assert printed(capfd, "a.txt", "--table", "--models", "kept") == both
+    assert {path.name for path in Path("kept").iterdir()} == {"a.npz", "b.npz", "results.jsonl"}
+    Path("b.txt").write_text(TEXT + ".")
+    assert printed(capfd, "b.txt", "--table", "--models", "kept") == []
+
+
+def test_a_result_has_the_loss_of_each_protocol(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    row, *_ = printed(capfd, "a.txt", "--rows", "a")
+    (line,) = Path("checkpoints/quality/results.jsonl").read_text().splitlines()
+    result = quality.Result(**json.loads(line))
+    model = "checkpoints/quality/a.npz"
+    best = CheckpointStore(Path(model)).load().best
+    assert best
+    streamed = result.nats["streamed"]
+    assert streamed == best.nats
+    assert result.nats["learning"] == quality.scores(model, "--dynamic")[model] != streamed
+    assert abs(result.nats["blocks"] - streamed) < 0.2
+    assert 0 < result.error < 0.1
+    assert result.seconds > 0
+    assert {"numpy", "threads", "cores", "charrnn"} <= result.environment.keys()
+    assert row[1] == f"{streamed:.4f} ({streamed / math.log(2):.3f})"
+    assert row[3] == f"{result.nats['blocks']:.4f} ± {result.error:.4f} ({result.nats['blocks'] / math.log(2):.3f})"
+
+
+def test_a_failing_command_ends_the_program_with_its_message_and_code(
+    tiny: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "ROWS", {"a": ("network a", "--lr -1")})
+    with pytest.raises(SystemExit) as ended:
+        quality.main(["a.txt", "--models", "kept"])
+    out, err = capfd.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert err.splitlines()[1].startswith("charrnn: --lr -1")
+    assert not Path("kept/results.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"), [(["a.txt", "--rows", "a,c"], "--rows c: the rows are a, b"), (["c.txt"], "c.txt: no such file")]
+)
+def test_an_unknown_row_or_a_missing_text_is_wrong_usage(
+    tiny: Path, capsys: pytest.CaptureFixture[str], args: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        quality.main(args)
+    assert words in capsys.readouterr().err
+
+
+def test_published_figures_are_in_the_column_of_their_protocol() -> None:
+    rows = [row.strip("| ").split("|") for row in quality.table([], quality.OTHERS).splitlines()[2:]]
+    assert {len(row) for row in rows} == {len(quality.HEADER)}
+    (gpu,) = [row for row in rows if "A100" in row[4]]
+    assert [cell.strip() for cell in gpu[1:4]] == ["", "", "1.4697 (2.120)"]
+    for (_, protocol, nats, _, _), row in zip(quality.OTHERS, rows, strict=True):
+        shown = dict(zip(quality.PROTOCOLS, row[1:4], strict=True))
+        assert [name for name in shown if nats in shown[name]] == [protocol]
+
+
+def test_the_readme_has_the_header_of_the_table() -> None:
+    assert quality.table([], ()).splitlines()[0] in (ROOT / "benchmarks" / "README.md").read_text("utf-8").splitlines()
+
+
+def test_every_row_has_a_title_and_options_of_train() -> None:
+    for title, options in quality.ROWS.values():
+        assert title
+        assert re.fullmatch(r"(--[a-z-]+ \S+ ?)+", options)

@@ -1,0 +1,210 @@
+import io
+import re
+import time
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charrnn.checkpoint.archive import MAX_MEMBERS
+from charrnn.checkpoint.format import layout, to_bytes
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.core.cells import CELLS
+from charrnn.core.config import MAX_LAYERS, TrainConfig
+from charrnn.core.errors import CheckpointError
+from charrnn.core.model import CharRNN, parameter_shapes, size_of
+from charrnn.core.state import Best, Origin, TrainState
+from charrnn.core.train import train
+from charrnn.core.vocab import NORMALIZATIONS, Vocab
+from tests.helpers.files import (
+    cell_settings,
+    copy_of,
+    corpus_of,
+    manifest_of,
+    members,
+    plain,
+    random_text,
+    tiny_run,
+    with_member,
+)
+from tests.helpers.models import tiny_config
+
+SPECIFICATION = Path(__file__).parents[2] / "docs" / "checkpoint-format.md"
+
+
+@st.composite
+def checkpoints(draw: st.DrawFn) -> TrainState:
+    text, amount = st.text(max_size=9), st.floats(0, 1e9)
+    step, unknown = draw(st.integers(1, 2**53 - 1)), draw(st.booleans())
+    steps = st.integers(1, step)
+    symbols = draw(st.sets(st.characters(codec="utf-8") | st.sampled_from("\0\n\U0010ffff"), min_size=1, max_size=5))
+    newline = sorted(symbols).index("\n") if "\n" in symbols else None
+    network = {"hidden_size": st.integers(1, 4), "num_layers": st.integers(1, 3), "embed_size": st.integers(1, 4)}
+    config = tiny_config(
+        len(symbols) + unknown,
+        **cell_settings(draw(st.sampled_from(list(CELLS)))),
+        **{name: draw(sizes) for name, sizes in network.items()},
+        line_end=draw(st.sampled_from([None, newline])),
+    )
+    train = TrainConfig(
+        steps=draw(st.integers(1, 2**53 - 1)),
+        budget=draw(text),
+        batch_size=draw(st.integers(1, 3)),
+        lr=draw(st.floats(1e-300, 1e300)),
+        val_fraction=draw(st.floats(0, 0.99)),
+        seed=draw(st.integers(0, 2**63 - 1)),
+        encoding=draw(text),
+    )
+    rng = np.random.default_rng(train.seed)
+    vectors = [rng.normal(size=size_of(parameter_shapes(config))).astype(np.float32) for _ in range(4)]
+    vectors[0][0] = -0.0  # equal to 0.0, but with other bytes
+    parts = [(config.hidden_size, train.batch_size) for _ in CELLS[config.recurrence].state]
+    return TrainState(
+        CharRNN(config, vectors[0]),
+        train,
+        Vocab(np.array(sorted(map(ord, symbols)), np.uint32), unknown, draw(st.sampled_from(NORMALIZATIONS))),
+        Origin(tuple(draw(st.lists(text | st.just("\udcff.txt")))), draw(text), draw(st.integers(0, 2**53 - 1))),
+        {"m": vectors[1], "v": vectors[2]},
+        [tuple(rng.normal(size=part).astype(np.float32) for part in parts) for _ in range(config.num_layers)],
+        step,
+        draw(amount),
+        draw(st.none() | st.builds(Best, steps, amount, st.just(vectors[3]))),
+        [(at, draw(amount), draw(amount)) for at in sorted(draw(st.sets(steps, max_size=3)))],
+        draw(st.dictionaries(text, text, max_size=3)),
+        draw(st.none() | text),
+    )
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(checkpoints())
+def test_every_field_survives_a_round_trip_with_the_same_bytes(state: TrainState) -> None:
+    again = copy_of(state)
+    np.testing.assert_equal(plain(again), plain(state))
+    assert again.vocab == state.vocab
+    assert to_bytes(again) == to_bytes(state)
+
+
+def test_floats_may_be_given_as_integers() -> None:
+    whole = tiny_run(corpus_of("ab\n" * 9), val_fraction=0, lr=1, weight_decay=0, grad_clip=2)
+    assert to_bytes(copy_of(whole)) == to_bytes(whole)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_numpy_alone_can_read_the_best_weights_by_their_names(cell: str, path: Path) -> None:
+    corpus = corpus_of(random_text(300))
+    state = tiny_run(corpus, {"num_layers": 2, **cell_settings(cell)}, steps=4, val_fraction=0.25)
+    best = [state.model.vector.copy() for _ in train(state, corpus.ids)][-1]
+    state.model.vector += 1  # the last weights differ from the best
+    path.write_bytes(to_bytes(state))
+    with np.load(path, allow_pickle=False) as arrays:
+        contents = dict(arrays)
+    shapes = parameter_shapes(state.model.config)
+    assert {name: contents[name].shape for name in shapes} == shapes
+    np.testing.assert_array_equal(np.concatenate([contents[name].ravel() for name in shapes]), best)
+    np.testing.assert_array_equal(contents["last"], state.model.vector)
+    described = layout(state.model.config, state.config, len(corpus.vocab))
+    assert contents.keys() - {"manifest"} == described.keys()
+    assert {name: contents[name].dtype.str for name in described} == {
+        name: kind for name, (kind, _) in described.items()
+    }
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_deepest_network_does_not_exceed_the_members(cell: str) -> None:
+    state = tiny_run(corpus_of("abc\n" * 30), {"num_layers": MAX_LAYERS, "hidden_size": 2, **cell_settings(cell)})
+    assert len(members(to_bytes(state))) <= MAX_MEMBERS
+    assert to_bytes(copy_of(state)) == to_bytes(state)
+
+
+def test_the_file_contains_no_time(state: TrainState, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = to_bytes(state)
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(2e9))
+    assert to_bytes(state) == before
+    with zipfile.ZipFile(io.BytesIO(before)) as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_the_specification_names_every_member_and_every_key(good: bytes) -> None:
+    specification, manifest = SPECIFICATION.read_text(encoding="utf-8"), manifest_of(good)
+    inner = {key for value in manifest.values() if isinstance(value, dict) for key in value} - manifest["sha256"].keys()
+    named = {name.removesuffix(".npy").replace("layers.0", "layers.l") for name in members(good)}
+    assert [name for name in {*manifest, *inner, *named} if f"`{name}`" not in specification] == []
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_members_have_the_order_of_the_specification(cell: str) -> None:
+    data = to_bytes(tiny_run(corpus_of("ab\n" * 20), {"num_layers": 2, **cell_settings(cell)}))
+    found = [re.sub(r"layers\.\d", "layers.l", name.removesuffix(".npy")) for name in members(data)]
+    rows = re.findall(r"^\| (`.+?`) \|", SPECIFICATION.read_text("utf-8").split("## Manifest")[0], re.MULTILINE)
+    order = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert [name for name in order if name in found] == list(dict.fromkeys(found))
+
+
+def test_the_example_in_the_specification_runs(
+    state: TrainState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = SPECIFICATION.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "plays.npz").write_bytes(to_bytes(state))
+    monkeypatch.chdir(tmp_path)
+    exec(example, {})
+    assert "head.W_hy (8, 4) float32" in capsys.readouterr().out
+
+
+# ---- what sampling and scoring read ----
+
+
+def test_the_model_can_be_read_without_the_run(state: TrainState, good: bytes, path: Path) -> None:
+    path.write_bytes(good)
+    assert state.best
+    assert not np.array_equal(state.best.vector, state.model.vector)
+    whole = CheckpointStore(path).load()
+    for network, *others in (
+        CheckpointStore(path).load_model(),
+        (whole.best_model, whole.vocab, whole.config, whole.origin),
+    ):
+        np.testing.assert_array_equal(network.vector, state.best.vector, strict=True)
+        assert network.config == state.model.config
+        assert others == [state.vocab, state.config, state.origin]
+
+
+def test_only_the_weights_of_a_file_are_held_in_memory(path: Path) -> None:
+    run = tiny_run(corpus_of("ab\n" * 20), {"hidden_size": 300}, optimizer="adam", batch_size=1)
+    store = CheckpointStore(path)
+    store.save(run)
+    tracemalloc.start()
+    try:
+        store.load_model()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert run.model.vector.nbytes > 300_000
+    assert peak < 3.5 * run.model.vector.nbytes  # its matrices, and one vector of them; neither slots nor last
+
+
+@pytest.mark.parametrize("name", ["last", "slots.m", "slots.v", "state", "history"])
+def test_members_that_sampling_does_not_need_must_be_whole_too(name: str, good: bytes, path: Path) -> None:
+    content = members(good)[f"{name}.npy"]
+    begin = good.index(content)
+    for at in (0, len(content) // 2, len(content) - 1):
+        damaged = bytearray(good)
+        damaged[begin + at] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="not a whole model file"):
+            CheckpointStore(path).load_model()
+    for longer_or_shorter in (content + b"\0", content[:-1]):  # with correct checksums
+        path.write_bytes(with_member(good, name, longer_or_shorter))
+        with pytest.raises(CheckpointError, match=f"the size of {name} does not match its header"):
+            CheckpointStore(path).load_model()
+
+
+def test_the_best_model_is_the_last_one_until_a_validation(state: TrainState) -> None:
+    assert state.best
+    assert state.best_model.vector is state.best.vector
+    fresh = tiny_run(corpus_of("ab\n" * 9))
+    assert fresh.best_model is fresh.model

@@ -1,0 +1,138 @@
+import os
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.command import ENVIRONMENT, ok, terminal
+
+HEAVY = """
+import atexit, sys
+atexit.register(lambda: print(sorted({"numpy", "tqdm", "rich", "pydantic"} & sys.modules.keys()), file=sys.stderr))
+"""
+
+
+@pytest.fixture
+def models(work: Path) -> Path:
+    """Models by name, other files beside them, and a text; completion does not open models."""
+    for name in ("novel.npz", "notes.npz", "poems.npz", ".novel.npz.1.tmp", "novel.npz.lock", "README.md"):
+        path = work / "checkpoints" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (work / "novella.txt").touch()
+    program = work / "bin" / "charrnn"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m charrnn "$@"\n')
+    program.chmod(0o755)
+    return work
+
+
+def in_bash(folder: Path, line: str) -> list[str]:
+    """Return what an interactive bash would offer at the end of a line: the program's completions, or files."""
+    words = line.split(" ")
+    bash = shutil.which("bash")
+    assert bash
+    script = f"""
+eval "$(_CHARRNN_COMPLETE=source_bash charrnn)"
+complete -p charrnn | grep -q -- '-o default' || exit 3
+COMP_WORDS=({" ".join(f"'{word}'" for word in words)}); COMP_CWORD={len(words) - 1}
+_charrnn_completion charrnn
+[ ${{#COMPREPLY[@]}} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- '{words[-1]}')
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    env = {**ENVIRONMENT, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run([bash, "--norc", "-c", script], cwd=folder, env=env, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return sorted(done.stdout.decode().split())
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("charrnn s", ["sample"]),
+        ("charrnn sample -m ", ["notes", "novel", "poems"]),
+        ("charrnn info --model no", ["notes", "novel"]),
+        ("charrnn train --init-from p", ["poems"]),
+        ("charrnn train --sam", ["--sample-every"]),
+        ("charrnn train --normalize nf", ["nfc", "nfd"]),
+        ("charrnn train novell", ["novella.txt"]),
+        ("charrnn sample -m checkpoints/not", ["checkpoints/notes.npz"]),
+    ],
+)
+def test_bash_completes_commands_options_models_and_files(models: Path, line: str, offered: list[str]) -> None:
+    assert in_bash(models, line) == offered
+
+
+TYPED = {
+    "charrnn s": "sample",
+    "charrnn info --model no": "notes novel",
+    "charrnn train --sam": "--sample-every",
+    "charrnn train novell": "novella.txt",
+}
+
+
+def check_fish(shell: str, env: dict[str, str]) -> None:
+    commands = "; ".join(f"complete -C '{line}'; echo ====" for line in TYPED)
+    script = f"_CHARRNN_COMPLETE=source_fish charrnn | source; {commands}"
+    done = subprocess.run([shell, "--no-config", "-c", script], env=env, capture_output=True, text=True, timeout=60)
+    shown = [[row.split("\t")[0] for row in rows.splitlines()] for rows in done.stdout.split("====\n")[:-1]]
+    assert [" ".join(names) for names in shown] == [*TYPED.values()]
+
+
+def check_zsh(shell: str, env: dict[str, str]) -> None:
+    screen, stream = terminal(100)
+    script = 'autoload -U compinit; compinit -u -D; eval "$(_CHARRNN_COMPLETE=source_zsh charrnn)"; print "rea""dy"'
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), stream)
+    with subprocess.Popen([shell, "-f", "-i"], **streams, env=env, start_new_session=True) as process:
+        os.close(stream)
+        os.write(screen, f"{script}\n".encode())
+        read_to(screen, "ready")
+        for line, offered in TYPED.items():
+            os.write(screen, f"{line}\t".encode())
+            read_to(screen, offered)
+            os.write(screen, b"\x15")  # clears the line
+        process.kill()
+    os.close(screen)
+
+
+def read_to(screen: int, words: str) -> None:
+    """Read a terminal until some words appear, with any blanks between them."""
+    seen = ""
+    while words not in " ".join(seen.split()):
+        assert select.select([screen], [], [], 30)[0], (words, seen)
+        seen += os.read(screen, 1 << 16).decode()
+
+
+@pytest.mark.parametrize(("name", "check"), [("fish", check_fish), ("zsh", check_zsh)], ids=["fish", "zsh"])
+def test_fish_and_zsh_offer_the_same(models: Path, name: str, check: Callable[[str, dict[str, str]], None]) -> None:
+    shell = shutil.which(name)
+    if shell is None:
+        pytest.skip(f"{name} is not installed, so its completion is not tested")
+    env = {**ENVIRONMENT, "PATH": f"{models / 'bin'}:{os.environ['PATH']}", "HOME": str(models), "ZDOTDIR": str(models)}
+    check(shell, env)
+
+
+@pytest.mark.parametrize(
+    ("shell", "env", "offered"),
+    [
+        ("zsh", {}, '_arguments \'*: :(("notes"\n"novel"))\''),
+        ("fish", {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}, "notes\nnovel"),
+        ("bash", {"COMP_WORDS": "charrnn eval -m no", "COMP_CWORD": "3"}, "notes\nnovel"),
+    ],
+)
+def test_each_shell_gets_its_own_format_and_nothing_heavy_is_imported(
+    models: Path, shell: str, env: dict[str, str], offered: str
+) -> None:
+    settings = {"_CHARRNN_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "charrnn eval -m no", **env}
+    result = ok(env=settings, prelude=HEAVY)
+    assert (result.text.strip(), result.err) == (offered, "[]\n")
+
+
+def test_models_are_completed_in_the_folder_of_models(models: Path) -> None:
+    settings = {"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": "charrnn eval -m ", "COMP_CWORD": "3"}
+    assert ok(env={**settings, "CHARRNN_CHECKPOINTS": "bin"}).text.strip() == ""

@@ -1,0 +1,150 @@
+"""The start of a run: where its text comes from, where its model goes, and how it is resumed."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.data.reading import bundled_corpus
+from tests.conftest import Run
+from tests.helpers.command import LONG, NETWORK, SHORT, TEXT, charrnn, contents, finish, ok, read_until, refused, start
+
+# ---- text and model file ----
+
+
+def test_the_bundled_corpus_is_the_default_and_noted(work: Path) -> None:
+    result = ok("train", "--hidden-size", 4, "--num-layers", 1, "--embed-size", 3, "--steps", 1)
+    assert result.text == "checkpoints/plays.npz\n"
+    assert "plays that come with the program" in result.err
+    sha256 = hashlib.sha256(bundled_corpus().read_bytes()).hexdigest()
+    assert CheckpointStore(Path("checkpoints/plays.npz")).load().origin.sha256 == sha256
+
+
+@pytest.mark.parametrize(
+    ("sources", "name"), [(["-"], "stdin"), (["a.txt", "b.txt"], "a"), (["texts"], "texts"), (["b.txt", "-"], "b")]
+)
+def test_files_folders_and_stdin_form_one_text_and_the_first_names_the_model(
+    work: Path, sources: list[str], name: str
+) -> None:
+    second = "and a second text follows\n"
+    for path, text in {"b.txt": second, "texts/2.txt": second, "texts/1.txt": TEXT, "texts/3.md": "no"}.items():
+        (work / path).parent.mkdir(exist_ok=True)
+        (work / path).write_text(text)
+    whole = {"-": TEXT + second, "b.txt": second + TEXT}.get(sources[0], TEXT + second)
+    assert ok("train", *sources, *SHORT, "-q", input=(TEXT + second if sources == ["-"] else TEXT).encode()).text == (
+        f"checkpoints/{name}.npz\n"
+    )
+    origin = CheckpointStore(Path(f"checkpoints/{name}.npz")).load().origin
+    assert (origin.chars, origin.sha256) == (len(whole), hashlib.sha256(whole.encode()).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("named", "folder", "path"),
+    [
+        (["-m", "x"], "", "checkpoints/x.npz"),
+        (["-m", "x.npz"], "", "x.npz"),
+        (["--model", "sub/x"], "", "sub/x"),
+        (["-m", "x"], "sub", "sub/x.npz"),
+        ([], "new", "new/a.npz"),
+    ],
+)
+def test_a_model_is_a_path_or_a_name_in_the_folder_of_models(
+    work: Path, named: list[str], folder: str, path: str
+) -> None:
+    (work / "sub").mkdir()
+    result = ok("train", "a.txt", *SHORT, "-q", *named, env={"CHARRNN_CHECKPOINTS": folder})
+    assert (result.text, Path(path).is_file()) == (f"{path}\n", True)
+
+
+def test_a_missing_classic_text_is_refused_with_the_page_that_says_how_to_fetch_it(work: Path) -> None:
+    for name, fetched in {"texts/shakespeare.txt": "tinyshakespeare", "MobyDick.txt": "mobydick", "kjv": "kjv"}.items():
+        refused(
+            charrnn("train", name), 1, f"{name}: no such file", f"corpora/README.md says how to fetch {fetched}.txt"
+        )
+    Path("shakespeare.txt").write_text(TEXT)
+    ok("train", "shakespeare.txt", *SHORT)
+
+
+# ---- what is never replaced ----
+
+
+def test_an_existing_model_is_replaced_only_with_force(model: Path) -> None:
+    before = contents(Path())
+    refused(charrnn("train", "a.txt", *SHORT), 1, "checkpoints/a.npz", "already exists", "--resume", "--force")
+    assert contents(Path()) == before
+    ok("train", "a.txt", *SHORT, "--force", "-q")
+    assert CheckpointStore(model).load().step == 2
+
+
+@pytest.mark.parametrize("source", ["./a.txt", "texts"])
+def test_the_corpus_is_never_replaced(work: Path, source: str) -> None:
+    shutil.copytree(work, work / "texts")
+    before = contents(work)
+    result = charrnn("train", source, *SHORT, "-m", "./a.txt" if source == "./a.txt" else "texts/a.txt", "--force")
+    refused(result, 2, "corpus")
+    assert contents(work) == before
+
+
+def test_a_second_writer_is_refused_with_the_process_of_the_first(work: Path) -> None:
+    first = start(*LONG)
+    try:
+        read_until(first, "save", 0)
+        for how in ("--resume", "--force"):
+            refused(charrnn("train", "a.txt", *NETWORK, "-q", how), 1, "checkpoints/a.npz", f"process {first.pid} ")
+        refused(
+            charrnn("train", "-m", "a", "missing.txt", "--resume"), 1, f"process {first.pid} "
+        )  # nothing is read yet
+    finally:
+        first.kill()
+        finish(first)
+
+
+# ---- resuming ----
+
+
+def test_resume_starts_a_missing_model_and_does_not_change_a_finished_one(trained: Run, work: Path) -> None:
+    line = ("train", "a.txt", *NETWORK, "--steps", 40, "--resume")
+    for _ in range(2):
+        assert ok(*line, "-q").text == "checkpoints/a.npz\n"
+        assert Path("checkpoints/a.npz").read_bytes() == trained.model.read_bytes()
+    finished = ok(*line, "--json")
+    assert [record["event"] for record in finished.records if record["event"] != "save"] == ["start", "done"]
+    done = trained.result.records[-1]
+    assert finished.records[-1].items() >= {n: done[n] for n in ("model", "step", "val_nats_per_char")}.items()
+
+
+def test_resume_takes_text_and_network_from_the_model_and_a_larger_budget_from_the_command_line(model: Path) -> None:
+    result = ok("train", "--resume", "-m", "a", "--steps", 45, "--lr", 0.001, "--json")
+    assert result.start.items() >= {"corpus": ["a.txt"], "step": 40, "hidden_size": 16, "lr": 0.001}.items()
+    assert [event["step"] for event in result.events("step")] == [41, 42, 43, 44, 45]
+    state = CheckpointStore(model).load()
+    assert (state.step, state.history[-1][0], state.config.budget) == (45, 45, "45 steps")
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        (["--hidden-size", 17], "--hidden-size was 16, not 17"),
+        (["--activation", "relu"], "--activation was tanh, not relu"),
+        (["--seq-len", 32, "--seed", 3], "--seq-len was 64, not 32; --seed was 0, not 3"),
+        (["--normalize", "nfd"], "--normalize was none, not nfd"),
+        (["b.txt"], "b.txt"),
+    ],
+)
+def test_resume_refuses_another_network_or_text_and_names_the_difference(
+    model: Path, options: list[object], difference: str
+) -> None:
+    Path("b.txt").write_text(TEXT.replace("fox", "cat"))
+    before = contents(Path())
+    texts = [] if "b.txt" in options else ["a.txt"]
+    refused(charrnn("train", "-m", "a", "--resume", "-q", *options, *texts), 1, difference)
+    assert contents(Path()) == before
+
+
+def test_a_model_trained_from_stdin_resumes_when_the_same_text_is_piped_in(work: Path) -> None:
+    ok("train", "-", *SHORT, "-q", input=TEXT.encode())
+    refused(charrnn("train", "--resume", "-m", "stdin", "-q"), 1, "checkpoints/stdin.npz", "stdin")
+    ok("train", "-", "--resume", "--steps", 3, "-q", input=TEXT.encode())
+    assert CheckpointStore(Path("checkpoints/stdin.npz")).load().step == 3

@@ -1,0 +1,70 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.cli.summary import advice, summary_fields, summary_rows
+from charrnn.core.state import Best, TrainState
+from tests.conftest import Run
+
+
+@pytest.fixture
+def state(trained: Run) -> TrainState:
+    return CheckpointStore(trained.model).load()
+
+
+def after(state: TrainState, *held_out: float, dropout: float = 0.0, patience: int = 0) -> TrainState:
+    """Return the run with validations every ten steps whose losses are given in bits per character."""
+    nats = [bits * math.log(2) for bits in held_out]
+    steps = range(10, 10 * len(nats) + 1, 10)
+    state.history = [(step, loss, loss) for step, loss in zip(steps, nats, strict=True)]
+    least = int(np.argmin(nats)) if nats else 0
+    state.best = Best(steps[least], nats[least], state.model.vector) if nats else None
+    state.step = steps[-1] if nats else 40
+    state.config = replace(state.config, steps=100, dropout=dropout, patience=patience)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("held_out", "dropout", "advised"),
+    [
+        ([], 0, "no text is held out, so the loss on new text is unknown: use --val-fraction 0.1"),
+        ([3.0], 0, ""),
+        ([3.0, 2.0, 1.995], 0, ""),
+        ([3.0, 2.0, 2.005], 0, ""),
+        ([3.0, 2.5], 0, "held-out loss fell by 0.50 bits in the last 10 steps: a longer run would help"),
+        ([3.0, 2.0, 2.25], 0, "held-out loss has risen by 0.25 bits since step 20: more text, a smaller network or"),
+        ([3.0, 2.0, 2.25], 0.1, "more --dropout would help"),
+    ],
+)  # fmt: skip
+def test_the_advice_follows_from_the_held_out_losses(
+    state: TrainState, held_out: list[float], dropout: float, advised: str
+) -> None:
+    text = advice(after(state, *held_out, dropout=dropout))
+    assert advised in text
+    assert bool(advised) == bool(text)
+
+
+def test_the_card_has_rows_only_for_known_values(state: TrainState) -> None:
+    assert summary_rows(after(state), 2.0, 0, 60) == {"steps": "40 of 100"}
+    assert [*summary_rows(after(state, 2.0), 2.0, 0, 60)] == ["steps", "held out"]
+    assert [*summary_rows(after(state, 2.0, 1.9), 2.0, 600, 60)] == ["steps", "held out", "time", "losses"]
+    assert summary_rows(state, 2.0, 600, 60)["time"] == "2.0s, 300 characters per second"
+
+
+def test_a_run_out_of_patience_is_reported(state: TrainState) -> None:
+    stopped = after(state, 3.0, 2.0, 2.1, 2.2, patience=2)
+    assert summary_rows(stopped, 1, 1, 60)["steps"] == "40 of 100, after 2 validations without a new best (--patience)"
+    assert summary_fields("x", stopped, 2.0, 600) == {
+        "done": "x", "step": 40, "steps": 100, "patience": 2, "best_step": 20, "best_val_bits": "2.0000",
+        "seconds": "2.0", "chars_per_second": "300",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [20, 50, 200])
+def test_the_plot_fits_its_width(state: TrainState, width: int) -> None:
+    plot = summary_rows(after(state, 3.0, 2.5, 2.2), 1, 1, width)["losses"]
+    assert max(map(len, plot.splitlines()[:-1])) == min(width, 66)
+    assert plot.splitlines()[-1] == ". training  o held out  * best; bits per character"

@@ -1,0 +1,118 @@
+"""The training loop: saves, kills, signals and failures."""
+
+import math
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from charrnn.checkpoint.store import CheckpointStore
+from tests.conftest import Run
+from tests.helpers.command import (
+    LONG,
+    NETWORK,
+    TEXT,
+    Result,
+    charrnn,
+    closed_early,
+    finish,
+    limited_to,
+    ok,
+    read_until,
+    refused,
+    start,
+)
+
+
+def test_steps_are_saved_when_due_and_after_their_validation_but_not_during_it(work: Path) -> None:
+    result = ok("train", "a.txt", *NETWORK, "--steps", 6, "--save-every", 2, "--eval-every", 4, "--json")
+    saves = Counter(event["step"] for event in result.events("save"))
+    assert set(saves) == {0, 2, 4, 6}
+    assert max(saves.values()) <= 2
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_different_ones(trained: Run, work: Path) -> None:
+    same = []
+    for seed in (0, 1):
+        ok("train", "a.txt", *NETWORK, "--steps", 40, "--seed", seed, "-m", f"{seed}.npz")
+        same.append(Path(f"{seed}.npz").read_bytes() == trained.model.read_bytes())
+    assert same == [True, False]
+
+
+def test_a_run_killed_repeatedly_ends_with_the_same_bytes(long_run: Run, work: Path) -> None:
+    path, begun = work / "checkpoints" / "a.npz", long_run.result.start
+    parts = int(len(TEXT) * 0.9) / begun["batch_size"]
+    epoch = math.ceil(parts / begun["seq_len"])
+    moments = [("save", 0), ("step", epoch // 2), ("step", epoch), ("eval", begun["eval_every"]), ("step", 4 * epoch)]
+    assert epoch // 2 < epoch < begun["eval_every"] < 4 * epoch < 60
+    at = -1
+    for event, step in moments:
+        process = start(*LONG, "--save-every", 1)
+        read_until(process, event, step)
+        process.kill()
+        assert finish(process).code == -signal.SIGKILL
+        at, before = CheckpointStore(path).load().step, at
+        assert before <= at < 120
+    assert ok(*LONG).records[0]["step"] == at
+    assert path.read_bytes() == long_run.model.read_bytes()
+    assert os.listdir(path.parent) == ["a.npz"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_stopped_by_a_signal_is_saved_and_resumes_to_the_same_bytes(
+    long_run: Run, work: Path, number: signal.Signals
+) -> None:
+    path = work / "checkpoints" / "a.npz"
+    process = start(*LONG)
+    read_until(process, "step", 7)
+    process.send_signal(number)
+    result = finish(process)
+    assert result.code == -number
+    step = CheckpointStore(path).load().step
+    assert 7 <= step < 120
+    assert result.err.endswith(f"stopped at step {step} and saved: continue checkpoints/a.npz with --resume\n")
+    assert os.listdir(path.parent) == ["a.npz"]
+    ok(*LONG)
+    assert path.read_bytes() == long_run.model.read_bytes()
+
+
+# ---- failures ----
+
+
+def test_a_failed_save_during_training_is_a_warning_and_the_last_one_an_error(trained: Run, work: Path) -> None:
+    almost = limited_to(trained.model.stat().st_size - 1)
+    result = charrnn("train", "a.txt", *NETWORK, "--steps", 40, "-q", prelude=almost)
+    assert (result.code, result.out) == (1, b"")
+    *warnings, error = result.err.splitlines()
+    saved = CheckpointStore(Path("checkpoints/a.npz")).load().step
+    assert 0 < saved < 40
+    assert warnings
+    for warning in warnings:
+        assert warning.startswith("warning: checkpoints/a.npz: cannot be saved: ")
+        assert warning.endswith(f"the file has step {saved}")
+    assert error.startswith("charrnn: checkpoints/a.npz: cannot be saved: ")
+    assert os.listdir("checkpoints") == ["a.npz"]
+
+
+def test_a_diverging_run_keeps_the_last_good_model(work: Path) -> None:
+    result = charrnn("train", "a.txt", *NETWORK, "--steps", 200, "--lr", 1e30, "-q")
+    saved = CheckpointStore(Path("checkpoints/a.npz")).load().step
+    refused(result, 1, "not finite", "--lr", f"checkpoints/a.npz keeps the model of step {saved}")
+    ok("sample", "-n", 5, "-q")
+
+
+def test_training_ends_quietly_when_the_reader_of_its_events_goes_away(work: Path) -> None:
+    with start(*LONG, "-q") as process:
+        read_until(process, "step", 3)
+        assert closed_early(process) == Result(0, b"", "")
+    assert CheckpointStore(Path("checkpoints/a.npz")).load().step < 120
+    assert os.listdir("checkpoints") == ["a.npz"]
+
+
+def test_the_model_does_not_depend_on_stderr(trained: Run, work: Path) -> None:
+    for redirect in ("2>&-", "2>/dev/full"):
+        result = ok("train", "a.txt", *NETWORK, "--steps", 40, "--force", redirect=redirect)
+        assert (result.text, result.err) == ("checkpoints/a.npz\n", "")
+        assert Path("checkpoints/a.npz").read_bytes() == trained.model.read_bytes()

@@ -1,0 +1,116 @@
+"""A step with the streams divided into parts against the same step as a whole."""
+
+import sys
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from charrnn.checkpoint.format import to_bytes
+from charrnn.core.batches import Batches
+from charrnn.core.cells import CELLS
+from charrnn.core.config import Purpose
+from charrnn.core.ops import draw_dropout
+from charrnn.core.state import TrainState
+from charrnn.core.train import StepReport, train, train_step
+from charrnn.data.corpus import Corpus
+from charrnn.parallel import cores, executor
+from charrnn.parallel.executor import ParallelExecutor, stream_parts
+from charrnn.parallel.processes import Process, Thread
+from tests.helpers.files import cell_settings, copy_of, corpus_of, random_text, tiny_run
+from tests.helpers.models import H, T, tiny_model
+
+B = 7  # parts of 2, 2 and 3
+
+
+@pytest.fixture
+def corpus() -> Corpus:
+    return corpus_of(random_text(600))
+
+
+@pytest.fixture
+def three(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three cores, with parts of any size."""
+    monkeypatch.setattr(cores, "limit", 3)
+    monkeypatch.setattr(executor, "MIN_STREAMS", 1)
+
+
+def steps(corpus: Corpus, model: dict[str, Any], parts: int) -> tuple[TrainState, list[StepReport]]:
+    """Return a run after three steps with the streams in `parts` parts, and the reports."""
+    state = tiny_run(corpus, model, batch_size=B, seq_len=T, lr=0.05)
+    batches = Batches(corpus.ids, B, T, 0)
+    with closing(ParallelExecutor(state)) as work:
+        assert len(work.gradients_of_parts) == parts
+        return state, [train_step(state, batches, work) for _ in range(3)]
+
+
+@pytest.mark.parametrize("more", [{}, {"num_layers": 2, "line_end": 0}, {"ensemble": 2}], ids=str)
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_step_in_parts_equals_the_whole_step(
+    cell: str, more: dict[str, Any], corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = {**cell_settings(cell), **more}
+    monkeypatch.setattr(cores, "limit", 1)
+    whole, at_once = steps(corpus, model, 1)
+    monkeypatch.setattr(cores, "limit", 6 if "ensemble" in more else 3)
+    monkeypatch.setattr(executor, "MIN_STREAMS", 1)
+    parted, in_parts = steps(corpus, model, 3)
+    for one, other in zip(at_once, in_parts, strict=True):
+        assert_allclose(vars(other)["loss"], one.loss, rtol=1e-6)
+        assert_allclose(other.grad_norm, one.grad_norm, rtol=1e-5)
+        assert (other.step, other.chars, other.lr) == (one.step, one.chars, one.lr)
+    assert_allclose(parted.model.vector, whole.model.vector, atol=2e-4)
+    for layer, same in zip(parted.carried, whole.carried, strict=True):
+        assert_allclose(layer, same, atol=2e-4)
+        assert all(part.shape == (H, B) for part in layer)
+
+
+@pytest.mark.usefixtures("three")
+def test_a_run_in_parts_resumes_to_the_same_bytes(corpus: Corpus) -> None:
+    model, noise = {"cell": "gru", "num_layers": 2}, {"dropout": 0.3}
+    state = tiny_run(corpus, model, batch_size=B, val_fraction=0.3, **noise)
+    copies = [copy_of(state) for _ in train(state, corpus.ids, ParallelExecutor)]
+    for stopped in copies:
+        for _ in train(stopped, corpus.ids, ParallelExecutor):
+            pass
+        assert to_bytes(stopped) == to_bytes(state)
+
+
+def test_each_part_draws_its_own_masks(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "limit", 3)
+    monkeypatch.setattr(executor, "MIN_STREAMS", 1)
+    monkeypatch.setattr(executor, "core_count", lambda: 1 if sys._getframe(1).f_code.co_name == "__init__" else 3)
+    state = tiny_run(corpus, batch_size=B, dropout=0.4, seed=3)
+    with closing(ParallelExecutor(state)) as work:
+        assert not work.workers
+        train_step(state, Batches(corpus.ids, B, T, 0), work)
+    for _, p, _, workspace in work.passes:
+        mask = np.empty_like(workspace.cache["layers.0.mask"])
+        draw_dropout(np.random.default_rng([3, 0, Purpose.DROPOUT, 0, p]), 0.4, mask)
+        np.testing.assert_array_equal(workspace.cache["layers.0.mask"], mask)
+    assert [columns for _, _, columns, _ in work.passes] == [slice(0, 2), slice(2, 4), slice(4, 7)]
+
+
+@pytest.mark.parametrize("worker", [Thread, Process] if sys.platform == "linux" else [Thread])
+@pytest.mark.usefixtures("three")
+def test_threads_and_processes_give_the_same_bytes(
+    worker: Any, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, _ = steps(corpus, {"cell": "lstm"}, 3)
+    monkeypatch.setattr(executor, "start_worker", worker)
+    other, _ = steps(corpus, {"cell": "lstm"}, 3)
+    assert to_bytes(other) == to_bytes(state)
+
+
+@pytest.mark.parametrize(
+    ("limit", "networks", "streams", "parts"),
+    [(1, 1, 64, 1), (2, 1, 64, 2), (2, 1, 31, 1), (2, 1, 32, 2), (4, 2, 64, 2), (2, 3, 64, 1), (9, 1, 64, 4)],
+)
+def test_networks_and_parts_of_the_streams_share_the_cores(
+    limit: int, networks: int, streams: int, parts: int, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "limit", limit)
+    state = tiny_run(corpus, batch_size=streams)
+    assert stream_parts(tiny_model(ensemble=networks), state.config) == parts

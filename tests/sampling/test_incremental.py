@@ -1,0 +1,107 @@
+"""The incremental model is compared with the same model over windows."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import DTypeLike
+
+from charrnn.core.cells import CELLS
+from charrnn.core.model import CharRNN
+from charrnn.core.ops import Ids
+from charrnn.core.sample import Logits
+from charrnn.sampling import incremental
+from charrnn.sampling.incremental import PROMPT_STEPS, IncrementalModel, PromptState
+from tests.helpers.files import cell_settings
+from tests.helpers.models import V, tiny_model
+
+B, T, NEWLINE = 3, 9, 2
+NETWORKS: dict[str, dict[str, Any]] = {
+    "one layer": {},
+    "three layers": {"num_layers": 3},
+    "zoneout": {"num_layers": 2, "zoneout": 0.3},
+    "lines": {"num_layers": 2, "line_end": NEWLINE},
+    "ensemble": {"num_layers": 2, "ensemble": 3},
+    "everything": {"num_layers": 2, "zoneout": 0.2, "line_end": NEWLINE, "ensemble": 2},
+}
+every_cell = pytest.mark.parametrize("cell", CELLS)
+every_network = pytest.mark.parametrize("network", NETWORKS)
+
+
+def model_of(cell: str, network: str, dtype: DTypeLike = np.float64) -> CharRNN:
+    return tiny_model(dtype=dtype, **cell_settings(cell), **NETWORKS[network])
+
+
+def windowed(model: CharRNN, text: Ids) -> Logits:
+    """The logits (V,) of the next character after a text."""
+    logits, _ = model.forward(text[:, None], model.zero_state(1), model.cache(len(text), 1))
+    return logits[-1, :, 0].astype(np.float64)
+
+
+def texts(prompt_length: int) -> tuple[Ids, Ids]:
+    """A prompt (N,), and the characters that follow it in each of B texts, (T, B)."""
+    rng = np.random.default_rng(prompt_length)
+    return rng.integers(0, V, prompt_length), rng.integers(0, V, (T, B))
+
+
+def assert_steps_equal_windows(model: CharRNN, prompt_length: int, tolerance: float) -> None:
+    prompt, more = texts(prompt_length)
+    incremental_model = IncrementalModel(PromptState(model, prompt), B)
+    for t in range(T):
+        logits = incremental_model.step().copy()
+        for b in range(B):
+            text = np.concatenate([prompt, more[:t, b]])
+            assert_allclose(logits[b], windowed(model, text), rtol=0, atol=tolerance)
+        incremental_model.ids[:] = more[t]
+
+
+@every_network
+@every_cell
+def test_steps_give_the_logits_of_windows(cell: str, network: str) -> None:
+    assert_steps_equal_windows(model_of(cell, network), 4, 1e-13)
+    assert_steps_equal_windows(model_of(cell, network, np.float32), 4, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "prompt_length", [1, 2, PROMPT_STEPS, PROMPT_STEPS + 1, PROMPT_STEPS + 2, 2 * PROMPT_STEPS + 9]
+)
+def test_a_prompt_of_any_length_is_read_to_its_end(prompt_length: int) -> None:
+    assert_steps_equal_windows(model_of("gru", "everything"), prompt_length, 1e-13)
+
+
+@every_cell
+def test_the_input_table_is_optional(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incremental, "MAX_TABLE_SIZE", V)
+    model = model_of(cell, "three layers")
+    assert PromptState(model, np.array([1])).networks[0].table is None
+    assert_steps_equal_windows(model, 4, 1e-13)
+
+
+@every_network
+@every_cell
+def test_a_restarted_text_repeats_itself_to_the_last_bit_and_leaves_the_others_alone(cell: str, network: str) -> None:
+    prompt, more = texts(4)
+    runs = []
+    for restarted in (None, 1):
+        model = IncrementalModel(PromptState(model_of(cell, network, np.float32), prompt), B)
+        logits = [model.step().copy()]
+        for t in range(T):
+            model.ids[:] = more[t]
+            if t == 3 and restarted is not None:
+                model.restart(restarted)
+            elif t > 3 and restarted is not None:
+                model.ids[restarted] = more[t - 4, restarted]
+            logits.append(model.step().copy())
+        runs.append(np.array(logits))
+    undisturbed, with_restart = runs
+    assert_array_equal(with_restart[:, [0, 2]], undisturbed[:, [0, 2]])
+    assert_array_equal(with_restart[4:, 1], undisturbed[: T - 3, 1])
+
+
+@every_cell
+def test_steps_reuse_their_arrays(cell: str) -> None:
+    model = IncrementalModel(PromptState(model_of(cell, "three layers"), np.array([1])), B)
+    first, before = model.step(), [*model.carried]
+    assert model.step() is first
+    assert all(array is same for array, same in zip(model.carried, before, strict=True))

@@ -1,0 +1,153 @@
+import io
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.terminal.progress import LAYOUTS, Progress, layout
+from tests.conftest import Run
+from tests.helpers.command import NETWORK, Result, charrnn, ok, on_terminal
+
+TRAIN = ("train", "a.txt", *NETWORK, "--steps", 40, "--force")
+ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+BLOCK = "[▁▂▃▄▅▆▇█]"
+
+
+def keys_and_values(line: str) -> dict[str, Any]:
+    """The pairs of a progress line; a value in quotes is JSON."""
+    pairs = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)', line)
+    assert " ".join(f"{key}={value}" for key, value in pairs) == line
+    return {key: json.loads(value) if value.startswith('"') else value for key, value in pairs}
+
+
+def log(result: Result) -> list[dict[str, Any]]:
+    return [keys_and_values(line) for line in result.err.splitlines() if re.match(r"\w+=", line)]
+
+
+def drawn(result: Result) -> list[str]:
+    """Every line that was on the screen, with each state of the bar."""
+    return re.split("[\r\n]+", ESCAPE.sub("", result.err))
+
+
+# ---- on a terminal ----
+
+
+@pytest.mark.parametrize(
+    ("columns", "bar"),
+    [
+        (200, "N% ▁+ N/N steps, N:N left, N chars/s, loss N nats, N bits per character ▁{25}"),
+        (80, r"N% ▁+ N/N, N:N left, N chars/s, loss N \(N bits\) ▁{10}"),
+        (50, "N% ▁+ N:N left, N bits ▁{8}"),
+        (30, "N% N:N left, N bits"),
+    ],
+)
+def test_a_bar_fits_one_line_of_any_width(work: Path, columns: int, bar: str) -> None:
+    result = on_terminal(*TRAIN, "-m", "b", streams="stderr", columns=columns)
+    lines = drawn(result)
+    moving = [line for line in lines if re.match(r" *\d+% ", line)]
+    assert len(moving) > 1
+    assert max(map(len, moving)) <= columns
+    shape = re.sub(BLOCK, "▁", re.sub(r"\d+(\.\d+)?k?", "N", moving[-1]))
+    assert re.fullmatch(bar, shape.rstrip())
+    assert result.text == "checkpoints/b.npz\n"
+
+
+def test_validations_and_previews_are_above_the_bar_and_the_summary_below(work: Path) -> None:
+    result = on_terminal(*TRAIN, "--sample-every", 40, streams="stderr")
+    lines = drawn(result)
+    writes, scored = (next(i for i, l in enumerate(lines) if l.startswith(f"step      40  {w}")) for w in ("w", "t"))
+    assert lines[writes + 1].startswith("  | ")
+    assert writes < scored
+    assert re.fullmatch(r"step +40  train \d\.\d{3}  held out \d\.\d{3} bits per character  best so far", lines[scored])
+    report = "\n".join(lines[scored:])
+    assert re.search(
+        r"checkpoints/a.npz is done\nsteps +40 of 40\nheld out  \d\.\d{3} bits per character, best at step 40\n"
+        r"time +\S+, \S+ characters per second\nlosses +(\d\.\d\d \|.*\n)( +\|.*\n)+( +\d\.\d\d \|.*\*\n)"
+        r"[^|]+\nnext +write samples: charrnn sample -m checkpoints/a.npz\n",
+        report,
+    )
+    assert "\x1b" not in on_terminal(*TRAIN, "--color", "never", streams="stderr").err
+
+
+def test_a_run_shortened_by_its_time_budget_ends_with_a_full_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress(0, 9)
+    for step in (1, 2, 3):
+        progress.step(step, 9, 4.0, 10)
+    progress.close(3)  # the steps that the time budget allowed
+    assert re.match(r"100% .* 3/3, 00:00 left", ESCAPE.sub("", screen.getvalue()).split("\r")[-1])
+
+
+def test_the_bar_is_not_on_stdout_and_quiet_removes_it(work: Path) -> None:
+    assert on_terminal(*TRAIN, "-q", "--sample-every", 10).err == ""
+    assert on_terminal(*TRAIN, "--json", streams="stderr").records[-1]["event"] == "done"
+
+
+@pytest.mark.parametrize("width", range(10, 220, 7))
+def test_the_widest_layout_that_fits_is_used(width: int) -> None:
+    assert layout(width) == LAYOUTS[max(least for least in LAYOUTS if least <= width)]
+
+
+def test_there_is_no_sparkline_if_the_encoding_lacks_its_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    for encoding, shown in (("latin-1", ""), ("utf-8", "█▁")):
+        monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding))
+        progress = Progress(0, 9)
+        progress.step(1, 9, 4.0, 10)
+        progress.step(2, 9, 3.0, 10)
+        assert progress.sparkline == shown
+
+
+def test_speeds_from_1000_are_in_thousands(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, shown in ((0.4, "0"), (999, "999"), (1000, "1k"), (61_499, "61k")):
+        monkeypatch.setattr(Progress, "chars_per_second", number)
+        assert Progress(0, 9).speed == f"{shown} chars/s"
+
+
+# ---- in a pipe ----
+
+
+@pytest.mark.parametrize("dumb", [True, False])
+def test_progress_without_a_terminal_is_lines_of_keys_and_values(trained: Run, work: Path, dumb: bool) -> None:
+    line = (*TRAIN, "--sample-every", 20)
+    result = on_terminal(*line, env={"TERM": "dumb"}) if dumb else charrnn(*line)
+    assert not set("\r\x1b") & set(result.err)
+    entries, events = log(result), trained.result.events("eval")
+    evals = [entry for entry in entries if "val_bits" in entry]
+    assert [int(entry["step"]) for entry in evals] == [event["step"] for event in events]
+    for entry in evals:
+        assert entry.keys() == {"step", "steps", "train_bits", "val_bits", "best", "chars_per_second"}
+    assert {entry["best"] for entry in evals} == {"true"}
+    previews = {entry["step"]: entry["sample"] for entry in entries if "sample" in entry}
+    assert {step: len(text) for step, text in previews.items()} == {"20": 200, "40": 200}
+    done, *_, following = entries[len(evals) + 2 :]
+    assert done.keys() == {"done", "step", "steps", "best_step", "best_val_bits", "seconds", "chars_per_second"}
+    assert f"{float(done['best_val_bits']):.3f}" == f"{trained.result.records[-1]['val_bits_per_char']:.3f}"
+    assert (done["done"], following) == ("checkpoints/a.npz", {"next": "charrnn sample -m checkpoints/a.npz"})
+
+
+# ---- previews ----
+
+
+def test_previews_change_no_byte_of_the_run_and_work_in_a_resumed_one(trained: Run, work: Path) -> None:
+    line = ("train", "a.txt", *NETWORK, "--steps", 40, "--sample-every", 15, "--json")
+    events = ok(*line).events("sample")
+    assert Path("checkpoints/a.npz").read_bytes() == trained.model.read_bytes()
+    assert [(event["step"], len(event["text"])) for event in events] == [(15, 200), (30, 200)]
+    assert events[0]["text"] != events[1]["text"]
+    ok("train", "a.txt", *NETWORK, "--steps", 20, "-m", "b", "--schedule", "constant")
+    later = ok("train", "--resume", "--steps", 40, "-m", "b", "--sample-every", "0.001s", "--json")
+    assert {event["step"] for event in later.events("sample")} <= set(range(21, 41))
+    assert CheckpointStore(Path("checkpoints/b.npz")).load().step == 40
+
+
+def test_an_invalid_interval_is_refused_by_name(work: Path) -> None:
+    for value in ("often", "0", "-1"):
+        result = charrnn("train", "a.txt", "--sample-every", value)
+        assert (result.code, result.err.split(":")[1].split(" ")[1]) == (2, "--sample-every")
