@@ -33,8 +33,9 @@ from charrnn.cli.streams import Output
 from charrnn.core.batches import Batches
 from charrnn.core.cells import CELLS
 from charrnn.core.config import ModelConfig, TrainConfig
+from charrnn.core.model import parameter_shapes
 from charrnn.core.ops import Ids, cross_entropy_backward, cross_entropy_forward
-from charrnn.core.optim import OPTIMIZERS, clip_by_global_norm, update
+from charrnn.core.optim import OPTIMIZERS, clip_by_global_norm
 from charrnn.core.sample import Settings
 from charrnn.core.state import TrainState
 from charrnn.core.train import StepReport, train, train_step
@@ -229,12 +230,14 @@ def step() -> Iterator[Sequence[str]]:
     reporter.progress = Progress(0, noisy.config.steps)
     reports = train(noisy, ids, ParallelExecutor)
     with closing(ParallelExecutor(state)) as executor:
-        state.model = executor.model
+        state.model, shapes = executor.model, parameter_shapes(state.model.config)
 
         def core() -> None:
             executor.gradients(state, x, y)
             clip_by_global_norm(executor.gradient, 1.0)
-            update(OPTIMIZERS["adam"], state.model.vector, executor.gradient, state.slots, 1e-3, 1)
+            OPTIMIZERS["adam"].step(
+                state.model.vector, executor.gradient, state.slots, shapes, 1e-3, 0, 1, executor.run
+            )
 
         times = seconds({"core": core, "all": lambda: reporter.show(next(reports))})
     reporter.close()

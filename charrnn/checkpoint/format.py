@@ -64,7 +64,7 @@ def layout(model: ModelConfig, train: TrainConfig, symbols: int) -> Layout:
     return {
         **{name: ("<f4", shape) for name, shape in shapes.items()},  # the best weights, or the only ones
         "last": ("<f4", (P,)),
-        **{f"slots.{name}": ("<f4", (P,)) for name in OPTIMIZERS[train.optimizer].slots},
+        **{f"slots.{name}": ("<f4", shape) for name, shape in OPTIMIZERS[train.optimizer].slots(shapes).items()},
         "state": ("<f4", state),
         "vocabulary": ("<u4", (symbols,)),
         "history": ("<f8", (None, 3)),

@@ -31,7 +31,7 @@ SETTINGS: dict[str, Setting] = {  # of the network and the run, by the names of 
     "lr": (float, "X", "Peak learning rate."),
     "schedule": (Literal[config.SCHEDULE_NAMES], None, "Learning-rate schedule after warm-up."),
     "warmup": (int, "N", "Steps until the learning rate reaches its peak."),
-    "weight_decay": (float, "X", "Decay rate of the weight matrices; decoupled from the gradient with adamw."),
+    "weight_decay": (float, "X", "Decay rate of the weight matrices; decoupled from the gradient with adamw and soap."),
     "grad_clip": (float, "X", "Maximum norm of the gradient."),
     "val_fraction": (float, "X", "Fraction of the text to hold out, from its end; 0 holds out none."),
     "eval_every": (int, "N", "Steps between validations; by default ten per run, fewer if they are slow."),

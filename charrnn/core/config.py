@@ -9,7 +9,7 @@ from charrnn.core.errors import UsageError
 
 CELL_NAMES = ("rnn", "lstm", "gru")
 ACTIVATION_NAMES = ("tanh", "relu", "sigmoid", "leaky_relu", "softsign")  # of the table ACTIVATIONS
-OPTIMIZER_NAMES = ("sgd", "adagrad", "rmsprop", "adam", "adamw")  # of the table OPTIMIZERS
+OPTIMIZER_NAMES = ("sgd", "adagrad", "rmsprop", "adam", "adamw", "soap")  # of the table OPTIMIZERS
 SCHEDULE_NAMES = ("constant", "linear", "cosine")  # of the table SCHEDULES
 MAX_LAYERS = 12  # so that the named weights of any network fit the 64 members of a model file
 VALIDATION_CHARS = 1_000_000  # a validation scores at most this many held-out characters: docs/decisions.md

@@ -40,9 +40,9 @@ def size_of(shapes: Shapes) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
-def size_of_matrices(config: ModelConfig) -> int:
-    """Return the number of parameters in matrices, which come first in the vector."""
-    return size_of({name: shape for name, shape in parameter_shapes(config).items() if len(shape) == 2})
+def size_of_matrices(shapes: Shapes) -> int:
+    """Return the number of elements in matrices, which come first in the vector of parameters."""
+    return size_of({name: shape for name, shape in shapes.items() if len(shape) == 2})
 
 
 def views(vector: Array, shapes: Shapes) -> Params:

@@ -1,36 +1,49 @@
 """Optimizers, which update all parameters in place as one flat vector, and learning-rate schedules."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from charrnn.core.cells.cell import Shapes
 from charrnn.core.config import TrainConfig
+from charrnn.core.model import size_of, size_of_matrices, views
 from charrnn.core.ops import Array
 
-Slots = dict[str, Array]  # name -> a vector as long as the parameters
+Slots = dict[str, Array]
+Job = Callable[[], None]
+Run = Callable[[Sequence[Job]], None]  # runs independent jobs, one after the other or side by side
 BLOCK = 16384  # numbers updated at a time, so that all arrays of an update stay in a core's cache
 
 
 class Optimizer(NamedTuple):
-    """An algorithm as a pair of functions, and the names of the vectors it keeps between steps."""
+    """An algorithm as a pair of functions: what it keeps between steps, and its step in place."""
 
-    slots: tuple[str, ...]
-    decay: Callable[[Array, Array, float, float], None]  # weights, their grads, weight_decay, lr
-    update: Callable[[Array, Array, Slots, float, int], None]  # params, grads, slots, lr, t from 1
-
-
-def blocks(size: int) -> Iterator[slice]:
-    """Cut a vector into blocks."""
-    return (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
+    slots: Callable[[Shapes], Shapes]  # shapes of the parameters -> of the slots
+    # params (P,), grads (P,), slots, shapes, lr, weight_decay, t from 1, run
+    step: Callable[[Array, Array, Slots, Shapes, float, float, int, Run], None]
 
 
-def update(optimizer: Optimizer, params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
-    """Update parameters (P,) in place, block by block: the updates of different numbers are independent."""
-    for block in blocks(len(params)):
-        own = {name: slot[block] for name, slot in slots.items()}
-        optimizer.update(params[block], grads[block], own, lr, t)
+def elementwise(
+    names: Sequence[str],
+    decay: Callable[[Array, Array, float, float], None],
+    update: Callable[[Array, Array, Slots, float, int], None],
+) -> Optimizer:
+    """Return an optimizer with slots (P,): decay(weights, grads, weight_decay, lr), then update by blocks."""
+
+    def step(
+        params: Array, grads: Array, slots: Slots, shapes: Shapes, lr: float, weight_decay: float, t: int, run: Run
+    ) -> None:
+        matrices = size_of_matrices(shapes)
+        decay(params[:matrices], grads[:matrices], weight_decay, lr)
+        for start in range(0, len(params), BLOCK):
+            block = slice(start, start + BLOCK)
+            update(params[block], grads[block], {name: slot[block] for name, slot in slots.items()}, lr, t)
+
+    return Optimizer(lambda shapes: dict.fromkeys(names, (size_of(shapes),)), step)
 
 
 def clip_by_global_norm(grads: Array, max_norm: float) -> float:
@@ -93,27 +106,99 @@ def rmsprop_update(params: Array, grads: Array, slots: Slots, lr: float, t: int)
     params -= lr * grads / (np.sqrt(v) + 1e-8)
 
 
-def adam_update(params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
-    """Take a step of Adam (Kingma & Ba 2015, algorithm 1), with β1 = 0.9, β2 = BETA2, ε = 1e-8."""
-    m, v, beta1 = slots["m"], slots["v"], 0.9
+def adam_step(grads: Array, m: Array, v: Array, lr: float, t: int) -> Array:
+    """Update the moments in place; return Adam's step (Kingma & Ba 2015): β1 = 0.9, β2 = BETA2, ε = 1e-8."""
+    beta1 = 0.9
     m *= beta1
     m += (1 - beta1) * grads
     v *= BETA2
     v += (1 - BETA2) * np.square(grads)
     drop_subnormals(m)
     drop_subnormals(v)
-    step = np.sqrt(v / (1 - BETA2**t))
-    step += 1e-8
-    params -= (lr / (1 - beta1**t)) * m / step
+    root = np.sqrt(v / (1 - BETA2**t))
+    root += 1e-8
+    step: Array = (lr / (1 - beta1**t)) * m / root
+    return step
+
+
+def adam_update(params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
+    """Take a step of Adam."""
+    params -= adam_step(grads, slots["m"], slots["v"], lr, t)
+
+
+# ---- SOAP (Vyas et al. 2024, arXiv:2409.11321), one-sided: Adam in the eigenbasis of GᵀG ----
+#
+#     R ← .9 R + .1 GᵀG,  Q ← qr(R Q)          every REFRESH steps, every second one in the first EARLY steps
+#     W ← W - RATE lr Adam(G Q) Qᵀ             the moments m and v are kept in the basis Q
+
+REFRESH, EARLY = 10, 20
+RATE = 1.75  # of rotated matrices, relative to all other parameters
+WIDEST = 256  # columns that share a basis; a wider matrix has several
+ROWS = 256  # rows of a matrix that one job updates
+
+
+def rotations(shapes: Shapes) -> dict[str, tuple[str, slice]]:
+    """Return the bases by name, each with its matrix and columns: for all matrices except embeddings."""
+    matrices = {name: shape[1] for name, shape in shapes.items() if len(shape) == 2 and not name.endswith("embed.W")}
+    cuts = {name: [D * k // -(-D // WIDEST) for k in range(-(-D // WIDEST) + 1)] for name, D in matrices.items()}
+    return {f"{name}.{a}": (name, slice(a, b)) for name, cut in cuts.items() for a, b in pairwise(cut)}
+
+
+def basis_shapes(shapes: Shapes) -> Shapes:
+    """Return name -> shape of each basis Q, and of each covariance R."""
+    return {basis: (columns.stop - columns.start,) * 2 for basis, (_, columns) in rotations(shapes).items()}
+
+
+def soap_slots(shapes: Shapes) -> Shapes:
+    """Return the shapes of Adam's moments of all parameters, and of all bases and covariances, each in one vector."""
+    P, bases = size_of(shapes), size_of(basis_shapes(shapes))
+    return {"m": (P,), "v": (P,), "Q": (bases,), "R": (bases,)}
+
+
+def soap_step(
+    params: Array, grads: Array, slots: Slots, shapes: Shapes, lr: float, weight_decay: float, t: int, run: Run
+) -> None:
+    """Take a step of SOAP, and of Adam for embeddings and biases; the jobs do not depend on the number of cores."""
+    matrices, found = size_of_matrices(shapes), rotations(shapes)
+    shrink_weights(params[:matrices], grads[:matrices], weight_decay, lr)
+    W, G, m, v = (views(vector, shapes) for vector in (params, grads, slots["m"], slots["v"]))
+    Q, R = (views(slots[name], basis_shapes(shapes)) for name in "QR")
+    if t == 1 or t % REFRESH == 0 or (t < EARLY and t % 2 == 0):
+        run([partial(refresh_basis, G[n][:, c], m[n][:, c], Q[key], R[key], t) for key, (n, c) in found.items()])
+    jobs: list[Job] = []
+    for key, (name, columns) in found.items():
+        for start in range(0, len(W[name]), ROWS):
+            part = slice(start, start + ROWS), columns
+            jobs.append(
+                partial(rotated_step, W[name][part], G[name][part], m[name][part], v[name][part], Q[key], lr, t)
+            )
+    for name in shapes.keys() - {name for name, _ in found.values()}:
+        jobs.append(partial(adam_update, W[name], G[name], {"m": m[name], "v": v[name]}, lr, t))
+    run(jobs)
+
+
+def refresh_basis(G: Array, m: Array, Q: Array, R: Array, t: int) -> None:
+    """Update a covariance and its basis in place, the latter by one step of orthogonal iteration; rotate m into it."""
+    R *= 0.9
+    R += 0.1 * (G.T @ G)
+    basis = np.linalg.eigh(R)[1] if t <= EARLY else np.linalg.qr(R @ Q)[0]
+    m[...] = m @ (Q.T @ basis)
+    Q[...] = basis
+
+
+def rotated_step(W: Array, G: Array, m: Array, v: Array, Q: Array, lr: float, t: int) -> None:
+    """Take Adam's step for some rows of a matrix in the basis Q."""
+    W -= adam_step(G @ Q, m, v, RATE * lr, t) @ Q.T
 
 
 BETA2 = 0.99  # not the paper's 0.999, since runs are a few thousand steps long: docs/decisions.md
 OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": Optimizer(("velocity",), add_l2_gradient, sgd_update),
-    "adagrad": Optimizer(("total",), add_l2_gradient, adagrad_update),
-    "rmsprop": Optimizer(("v",), add_l2_gradient, rmsprop_update),
-    "adam": Optimizer(("m", "v"), add_l2_gradient, adam_update),
-    "adamw": Optimizer(("m", "v"), shrink_weights, adam_update),
+    "sgd": elementwise(("velocity",), add_l2_gradient, sgd_update),
+    "adagrad": elementwise(("total",), add_l2_gradient, adagrad_update),
+    "rmsprop": elementwise(("v",), add_l2_gradient, rmsprop_update),
+    "adam": elementwise(("m", "v"), add_l2_gradient, adam_update),
+    "adamw": elementwise(("m", "v"), shrink_weights, adam_update),
+    "soap": Optimizer(soap_slots, soap_step),
 }
 
 

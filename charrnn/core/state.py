@@ -6,7 +6,7 @@ import numpy as np
 
 from charrnn.core.cells.cell import State
 from charrnn.core.config import ModelConfig, Purpose, TrainConfig
-from charrnn.core.model import CharRNN, initial_parameters
+from charrnn.core.model import CharRNN, initial_parameters, parameter_shapes
 from charrnn.core.ops import Array
 from charrnn.core.optim import OPTIMIZERS, Slots
 from charrnn.core.vocab import Vocab
@@ -56,5 +56,6 @@ class TrainState:
 def new_run(config: ModelConfig, train: TrainConfig, vocab: Vocab, origin: Origin) -> TrainState:
     """Return a run at step 0: parameters drawn from the seed, empty slots, zero hidden state."""
     model = CharRNN(config, initial_parameters(config, np.random.default_rng([train.seed, 0, Purpose.INIT])))
-    slots = {name: np.zeros_like(model.vector) for name in OPTIMIZERS[train.optimizer].slots}
+    shapes = OPTIMIZERS[train.optimizer].slots(parameter_shapes(config))
+    slots = {name: np.zeros(shape, model.vector.dtype) for name, shape in shapes.items()}
     return TrainState(model, train, vocab, origin, slots, model.zero_state(train.batch_size))

@@ -5,7 +5,7 @@ to a run: a new run is a resume from step 0, and stopping anywhere changes nothi
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,10 +16,10 @@ from charrnn.core.batches import Batches, split
 from charrnn.core.cells.cell import Cache, Params, State
 from charrnn.core.config import VALIDATION_CHARS, ModelConfig, Purpose, TrainConfig
 from charrnn.core.errors import DivergedError
-from charrnn.core.model import CharRNN, parameter_shapes, size_of_matrices, views
+from charrnn.core.model import CharRNN, parameter_shapes, views
 from charrnn.core.network import Network
 from charrnn.core.ops import Array, Ids
-from charrnn.core.optim import OPTIMIZERS, clip_by_global_norm, lr_at, update
+from charrnn.core.optim import OPTIMIZERS, Job, clip_by_global_norm, lr_at
 from charrnn.core.score import Score, score
 from charrnn.core.state import Best, TrainState
 
@@ -64,6 +64,9 @@ class Executor(Protocol):
 
         Return the mean loss of the networks in nats per character, and the carried state after the window.
         """
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run independent jobs of the optimizer, in any order."""
 
     def close(self) -> None:
         """Release what the executor holds."""
@@ -111,6 +114,11 @@ class SerialExecutor:
             done.append(work.loss_and_gradients(x, y, chars, carried, state.config, rng))
         return sum(loss for loss, _ in done) / len(done), [layer for _, after in done for layer in after]
 
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run jobs one after the other."""
+        for job in jobs:
+            job()
+
     def close(self) -> None:
         """Release nothing."""
 
@@ -138,9 +146,8 @@ def train_step(state: TrainState, batches: Batches, executor: Executor) -> StepR
     grad_norm = clip_by_global_norm(gradient, config.grad_clip)
     if not (math.isfinite(loss) and math.isfinite(grad_norm)):
         raise DivergedError(f"step {step + 1}: the loss or its gradient is not finite: try --lr {config.lr / 4:.2g}")
-    lr, optimizer, matrices = lr_at(step, config), OPTIMIZERS[config.optimizer], size_of_matrices(model.config)
-    optimizer.decay(model.vector[:matrices], gradient[:matrices], config.weight_decay, lr)
-    update(optimizer, model.vector, gradient, state.slots, lr, step + 1)
+    lr, shapes, optimizer = lr_at(step, config), parameter_shapes(model.config), OPTIMIZERS[config.optimizer]
+    optimizer.step(model.vector, gradient, state.slots, shapes, lr, config.weight_decay, step + 1, executor.run)
     state.carried = carried
     state.step = step + 1
     state.loss_sum += loss

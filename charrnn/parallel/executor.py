@@ -5,6 +5,7 @@ this process and one worker for each further core. The parameters and the gradie
 the streams has its own gradient, and the batch's gradient is their sum.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -13,9 +14,10 @@ from charrnn.core.cells.cell import State
 from charrnn.core.config import TrainConfig
 from charrnn.core.model import CharRNN, parameter_shapes, views
 from charrnn.core.ops import Array, Ids
+from charrnn.core.optim import Job
 from charrnn.core.state import TrainState
 from charrnn.core.train import Workspace, dropout_rng
-from charrnn.parallel.cores import core_count
+from charrnn.parallel.cores import core_count, side_by_side
 from charrnn.parallel.processes import shared_array, start_worker
 
 MIN_STREAMS = 16  # per core: with fewer, a pass is too small to be worth distributing
@@ -58,6 +60,10 @@ class ParallelExecutor:
         K = len(self.model.networks)
         states = [[after for _, after in done[k::K]] for k in range(K)]
         return sum(loss for loss, _ in done) / K, [layer for parts in states for layer in joined(parts)]
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run independent jobs of the optimizer on all cores."""
+        side_by_side(jobs)
 
     def close(self) -> None:
         """End the workers."""

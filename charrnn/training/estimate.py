@@ -75,12 +75,13 @@ def training_memory(state: TrainState) -> int:
     step or a save are not included.
     """
     config, model, T = state.config, state.model, state.config.seq_len
-    vectors = 1 + stream_parts(model, config) + len(state.slots) + bool(config.val_fraction)
+    vectors = 1 + stream_parts(model, config) + bool(config.val_fraction)
+    slots = sum(slot.nbytes for slot in state.slots.values())
     carried = sum(array.nbytes for layer in state.carried for array in layer)
     training = sum(network.cache_bytes(T, config.batch_size, masks(config)) for network in model.networks)
     held_out = state.origin.chars * config.val_fraction
     validation = workspace_bytes(model, int(held_out)) if held_out else 0
-    return vectors * model.vector.nbytes + carried + training + validation
+    return vectors * model.vector.nbytes + slots + carried + training + validation
 
 
 def network_fit(config: ModelConfig, chars: int) -> tuple[Fit, int | None]:

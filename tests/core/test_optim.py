@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -8,18 +8,22 @@ from hypothesis import strategies as st
 from numpy.typing import DTypeLike
 
 from charrnn.core import optim
+from charrnn.core.cells.cell import Shapes
 from charrnn.core.config import TrainConfig
+from charrnn.core.model import size_of, views
 from charrnn.core.ops import Array
 from charrnn.core.optim import (
     FINAL,
     OPTIMIZERS,
     SCHEDULES,
+    Job,
     Slots,
     add_l2_gradient,
+    basis_shapes,
     clip_by_global_norm,
     lr_at,
+    rotations,
     shrink_weights,
-    update,
 )
 
 P, STEPS = 11, 7
@@ -55,16 +59,28 @@ STEP_OF: dict[str, Callable[[list[float], float], float]] = {  # the gradients o
 }
 
 
-def test_every_optimizer_has_a_formula() -> None:
-    assert STEP_OF.keys() == OPTIMIZERS.keys()
+SHAPES: Shapes = {"layers.0.W_hh": (2, 3), "head.b_y": (P - 6,)}  # of P parameters
 
 
-def new_slots(name: str, dtype: DTypeLike) -> Slots:
-    return {slot: np.zeros(P, dtype) for slot in OPTIMIZERS[name].slots}
+def test_every_elementwise_optimizer_has_a_formula() -> None:
+    assert [*STEP_OF, "soap"] == [*OPTIMIZERS]
+
+
+def new_slots(name: str, dtype: DTypeLike, shapes: Shapes = SHAPES) -> Slots:
+    return {slot: np.zeros(shape, dtype) for slot, shape in OPTIMIZERS[name].slots(shapes).items()}
+
+
+def in_turn(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        job()
+
+
+def take_step(name: str, params: Array, grads: Array, slots: Slots, lr: float, t: int, decay: float = 0) -> None:
+    OPTIMIZERS[name].step(params, grads, slots, SHAPES, lr, decay, t, in_turn)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 2e-5)])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", STEP_OF)
 def test_an_update_follows_its_formula(name: str, dtype: DTypeLike, tolerance: float) -> None:
     rng = np.random.default_rng(1)
     params = rng.normal(size=P).astype(dtype)
@@ -72,22 +88,23 @@ def test_an_update_follows_its_formula(name: str, dtype: DTypeLike, tolerance: f
     rates = rng.uniform(1e-3, 1e-1, STEPS)
     slots, expected = new_slots(name, dtype), params.astype(np.float64)
     for t in range(1, STEPS + 1):
-        OPTIMIZERS[name].update(params, grads[t - 1].copy(), slots, float(rates[t - 1]), t)
+        take_step(name, params, grads[t - 1].copy(), slots, float(rates[t - 1]), t)
         expected -= [STEP_OF[name](grads[:t, p].astype(float).tolist(), rates[t - 1]) for p in range(P)]
         np.testing.assert_allclose(params, expected, rtol=tolerance, atol=tolerance)
     assert {array.dtype for array in (params, *slots.values())} == {np.dtype(dtype)}
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", STEP_OF)
 def test_an_update_in_blocks_equals_one_of_the_whole_vector(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     whole = rng.normal(size=P)
     parts, slots, slots_of_parts = whole.copy(), new_slots(name, np.float64), new_slots(name, np.float64)
-    monkeypatch.setattr(optim, "BLOCK", 4)
     for t in range(1, STEPS + 1):
         grads = rng.normal(size=P)
-        OPTIMIZERS[name].update(whole, grads.copy(), slots, 0.1, t)
-        update(OPTIMIZERS[name], parts, grads.copy(), slots_of_parts, 0.1, t)
+        take_step(name, whole, grads.copy(), slots, 0.1, t)
+        with monkeypatch.context() as patch:
+            patch.setattr(optim, "BLOCK", 4)
+            take_step(name, parts, grads.copy(), slots_of_parts, 0.1, t)
     np.testing.assert_array_equal(parts, whole)
     np.testing.assert_equal(slots_of_parts, slots)
 
@@ -98,8 +115,8 @@ def test_slots_contain_no_subnormal_numbers(name: str) -> None:
     tiny = np.finfo(np.float32).tiny
     grads = (10.0 ** -np.arange(0, 4 * P, 4)).astype(np.float32)  # 1, 1e-4 … 1e-40
     for t in range(1, 1000):
-        OPTIMIZERS[name].update(params, grads if t == 1 else np.zeros_like(grads), slots, 1e-3, t)
-        for slot in slots.values():
+        take_step(name, params, grads.copy() if t == 1 else np.zeros_like(grads), slots, 1e-3, t)
+        for slot in (slots[key] for key in slots.keys() - {"Q", "R"}):
             assert not np.any((slot != 0) & (np.abs(slot) < tiny))
     assert np.isfinite(params).all()
 
@@ -137,8 +154,79 @@ def test_l2_decay_adds_the_gradient_of_the_squares(weight_decay: float, expected
     np.testing.assert_array_equal(grads, expected)
 
 
-def test_only_adamw_has_decoupled_decay() -> None:
-    assert [name for name, optimizer in OPTIMIZERS.items() if optimizer.decay is shrink_weights] == ["adamw"]
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "sgd"])  # whose first step is the same
+def test_adamw_and_soap_shrink_matrices_independently_of_the_gradient(name: str) -> None:
+    params = np.ones(P)
+    take_step(name, params, np.zeros(P), new_slots(name, np.float64), 0.1, 1, decay=0.5)
+    moved = [0.95] * 6 + [1] * (P - 6)
+    assert np.allclose(params, moved, atol=1e-9) == (name in ("adamw", "soap"))
+    np.testing.assert_array_equal(params[6:], 1)
+
+
+# ---- SOAP ----
+
+MATRICES: Shapes = {"embed.W": (4, 3), "layers.0.W_xh": (6, 3), "layers.0.W_hh": (6, 5), "head.b_y": (7,)}
+
+
+def naive_soap(W: Array, grads: Sequence[Array], lr: float) -> Array:
+    """Return a matrix after steps of one-sided SOAP on all its columns, written with whole matrices."""
+    D = W.shape[1]
+    m, v, R, Q = np.zeros_like(W), np.zeros_like(W), np.zeros((D, D)), np.eye(D)
+    for t, G in enumerate(grads, 1):
+        if t == 1 or t % 10 == 0 or (t < 20 and t % 2 == 0):
+            R = 0.9 * R + 0.1 * G.T @ G
+            new = np.linalg.eigh(R)[1] if t <= 20 else np.linalg.qr(R @ Q)[0]
+            m, Q = m @ Q.T @ new, new
+        rotated = G @ Q
+        m, v = 0.9 * m + 0.1 * rotated, 0.99 * v + 0.01 * rotated**2
+        W = W - 1.75 * lr * (m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.99**t)) + 1e-8)) @ Q.T
+    return W
+
+
+@pytest.mark.parametrize(("widest", "rows"), [(256, 256), (3, 256), (256, 4), (2, 1)])
+def test_soap_equals_its_naive_version(widest: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optim, "WIDEST", widest)
+    monkeypatch.setattr(optim, "ROWS", rows)
+    rng, size, steps = np.random.default_rng(3), size_of(MATRICES), 33
+    params, grads = rng.normal(size=size), rng.normal(size=(steps, size)) * rng.uniform(0.1, 10, size)
+    slots = new_slots("soap", np.float64, MATRICES)
+    expected = {name: array.copy() for name, array in views(params, MATRICES).items()}
+    for t in range(1, steps + 1):
+        OPTIMIZERS["soap"].step(params, grads[t - 1].copy(), slots, MATRICES, 0.01, 0, t, in_turn)
+    for name, (matrix, columns) in rotations(MATRICES).items():
+        parts = [views(g, MATRICES)[matrix][:, columns] for g in grads]
+        expected[matrix][:, columns] = naive_soap(expected[matrix][:, columns], parts, 0.01)
+        assert basis_shapes(MATRICES)[name] == (columns.stop - columns.start,) * 2
+    for name in ("embed.W", "head.b_y"):
+        own = np.array([views(g, MATRICES)[name] for g in grads])
+        for at in np.ndindex(expected[name].shape):
+            past = own[(slice(None), *at)].tolist()
+            expected[name][at] -= sum(adam_step(past[:t], 0.01) for t in range(1, steps + 1))
+    for name, array in views(params, MATRICES).items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_soap_rotates_all_matrices_but_embeddings_in_parts_of_at_most_256_columns() -> None:
+    found = rotations({"embed.W": (9, 9), "a.W_hh": (2, 256), "networks.1.embed.W": (9, 9), "W": (3, 600), "b": (4,)})
+    assert [*found] == ["a.W_hh.0", "W.0", "W.200", "W.400"]
+    assert [(name, columns.start, columns.stop) for name, columns in found.values()][1:] == [
+        ("W", 0, 200),
+        ("W", 200, 400),
+        ("W", 400, 600),
+    ]
+
+
+def test_the_jobs_of_soap_may_run_in_any_order() -> None:
+    rng, size = np.random.default_rng(4), size_of(MATRICES)
+    start, gradient = rng.normal(size=size), rng.normal(size=size)
+    runs = []
+    for order in (1, -1):
+        params, slots = start.copy(), new_slots("soap", np.float64, MATRICES)
+        for t in range(1, 5):
+            run = lambda jobs, order=order: in_turn(jobs[::order])  # noqa: E731
+            OPTIMIZERS["soap"].step(params, gradient * t, slots, MATRICES, 0.01, 0.1, t, run)
+        runs.append((params, slots))
+    np.testing.assert_equal(runs[0], runs[1])
 
 
 # ---- learning-rate schedules ----

@@ -34,14 +34,14 @@ from charrnn.core.vocab import CODE_POINTS, Vocab, codes_of
 from tests.core import core_alone
 from tests.helpers.command import ENVIRONMENT, TEXT, ok
 
-MAX_LINES = 2300
+MAX_LINES = 2400
 CORE = Path(core.__file__).parent
 SOURCES = sorted(CORE.rglob("*.py"))
 
 # ---- size and imports ----
 
 
-def test_the_core_has_fewer_than_2300_lines() -> None:
+def test_the_core_has_fewer_than_2400_lines() -> None:
     assert len(SOURCES) > 15
     assert sum(len(path.read_text("utf-8").splitlines()) for path in SOURCES) < MAX_LINES
 

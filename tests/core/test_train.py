@@ -15,8 +15,7 @@ from charrnn.core.config import Purpose
 from charrnn.core.errors import CheckpointError, DivergedError, TextError
 from charrnn.core.model import parameter_shapes, views
 from charrnn.core.network import Network
-from charrnn.core.ops import Array
-from charrnn.core.optim import OPTIMIZERS, Slots, lr_at
+from charrnn.core.optim import OPTIMIZERS, lr_at
 from charrnn.core.train import StepReport, train
 from charrnn.data.corpus import Corpus
 from charrnn.evaluation.text import score_ids
@@ -43,12 +42,12 @@ def test_a_step_reports_the_loss_before_its_update_and_its_learning_rate(corpus:
 def test_the_optimizer_gets_the_number_of_each_step(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     adamw, numbers = OPTIMIZERS["adamw"], []
 
-    def update(params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
-        numbers.append(t)
-        adamw.update(params, grads, slots, lr, t)
+    def step(*arguments: Any) -> None:
+        numbers.append(arguments[-2])
+        adamw.step(*arguments)
 
-    monkeypatch.setitem(OPTIMIZERS, "adamw", adamw._replace(update=update))
-    state = run(corpus)
+    monkeypatch.setitem(OPTIMIZERS, "adamw", adamw._replace(step=step))
+    state = run(corpus, optimizer="adamw")
     next(report for report in train(state, corpus.ids) if report.step == 9)
     finished(state, corpus)
     assert numbers == list(range(1, 17))

@@ -22,7 +22,7 @@ from charrnn.core.cells.cell import (
 )
 from charrnn.core.model import parameter_shapes, views
 from charrnn.core.ops import Array, cross_entropy_backward, cross_entropy_forward, linear_backward, linear_forward
-from charrnn.core.optim import OPTIMIZERS, clip_by_global_norm
+from charrnn.core.optim import OPTIMIZERS, Slots, clip_by_global_norm
 from charrnn.core.sample import generate
 from charrnn.core.score import score
 from tests.helpers.gradcheck import check_gradients
@@ -216,12 +216,13 @@ def test_many_to_many_the_next_character_is_learnt_from_those_before(recurrence:
     x, y = text[:-1, None], text[1:, None]
     zero, gradient = model.zero_state(1), np.zeros_like(model.vector)
     grads = views(gradient, parameter_shapes(model.config))
-    slots = {name: np.zeros_like(gradient) for name in OPTIMIZERS["adam"].slots}
+    shapes = parameter_shapes(model.config)
+    slots: Slots = {name: np.zeros(shape) for name, shape in OPTIMIZERS["adam"].slots(shapes).items()}
     for step in range(150):
         gradient.fill(0)
         result = library_pass(Problem(model, x, y, zero, zero), grads=grads)
         clip_by_global_norm(gradient, 5)
-        OPTIMIZERS["adam"].update(model.vector, gradient, slots, 0.03, step + 1)
+        OPTIMIZERS["adam"].step(model.vector, gradient, slots, shapes, 0.03, 0, step + 1, lambda jobs: None)
     assert result.loss / len(y) < 0.1  # without memory at least ln 2 / 2 = 0.35
     assert np.array_equal(result.logits[2:].argmax(axis=1), y[2:])
 
