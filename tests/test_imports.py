@@ -2,12 +2,12 @@
 
 import ast
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import charrnn
+from tests.helpers.imports import imported
 
 PACKAGE = Path(charrnn.__file__).parent
 BENCHMARKS = PACKAGE.parent / "benchmarks"
@@ -38,15 +38,6 @@ OPENING_METHODS = {
 OPENING_FUNCTIONS = {"open", "np.load", "np.save"}
 
 SOURCES = {path: path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in sorted(PACKAGE.rglob("*.py"))}
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Yield the dotted names that a module imports."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names)
 
 
 def room_of(name: str) -> str:

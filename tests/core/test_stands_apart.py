@@ -7,7 +7,6 @@ import math
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from charrnn.core.train import train
 from charrnn.core.vocab import CODE_POINTS, Vocab, codes_of
 from tests.core import core_alone
 from tests.helpers.command import ENVIRONMENT, TEXT, ok
+from tests.helpers.imports import imported
 
 MAX_LINES = 2400
 CORE = Path(core.__file__).parent
@@ -44,15 +44,6 @@ SOURCES = sorted(CORE.rglob("*.py"))
 def test_the_core_has_fewer_than_2400_lines() -> None:
     assert len(SOURCES) > 15
     assert sum(len(path.read_text("utf-8").splitlines()) for path in SOURCES) < MAX_LINES
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Yield the full names of what a module imports, anywhere in it."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names)
 
 
 def is_allowed(name: str) -> bool:

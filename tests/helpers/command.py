@@ -24,7 +24,8 @@ NETWORK = ("--hidden-size", 16, "--num-layers", 1, "--batch-size", 10)
 SHORT = (*NETWORK, "--steps", 2)
 LONG = ("train", "a.txt", *NETWORK, "--steps", 120, "--json", "--resume")  # what the fixture `long_run` did, resumable
 INHERITED = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")  # nothing that affects the output
-ENVIRONMENT = {name: os.environ[name] for name in INHERITED if name in os.environ} | {
+KERNEL = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # last bits depend on it: the same here and in the commands
+ENVIRONMENT = {name: os.environ[name] for name in (*INHERITED, *KERNEL) if name in os.environ} | {
     "PYTHONPATH": str(Path(package.__file__).parents[1]),
     "TERM": "xterm",
     "OPENBLAS_NUM_THREADS": "1",
