@@ -4,6 +4,7 @@ Nothing in a file is trusted before it is checked: the manifest against its sche
 from the configuration, the parts against each other.
 """
 
+import copy
 import hashlib
 import json
 import math
@@ -17,6 +18,7 @@ from types import UnionType
 from typing import IO, Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.checkpoint.archive import Arrays, Layout, check, member_sizes, pack, read_array, read_arrays
 from charrnn.core.cells import CELLS
@@ -24,14 +26,14 @@ from charrnn.core.config import ModelConfig, TrainConfig
 from charrnn.core.errors import CharRNNError
 from charrnn.core.model import CharRNN, parameter_shapes, size_of
 from charrnn.core.optim import OPTIMIZERS
-from charrnn.core.state import Best, Origin, TrainState
+from charrnn.core.state import Best, Origin, TrainState, loss_stride
 from charrnn.core.vocab import CODE_POINTS, Vocab
 
 ModelParts = tuple[CharRNN, Vocab, TrainConfig, Origin]  # what sampling and scoring need of a model
 
-FORMAT, VERSION = "charrnn", 1
+FORMAT, VERSION = "charrnn", 2  # version 1, which has no losses and no optional keys, is read too
 MAX_MANIFEST = 1 << 20  # bytes
-RUN_MEMBERS = ("last", "slots.", "state", "history")  # beginnings of the names of what only training needs
+RUN_MEMBERS = ("last", "slots.", "state", "history", "losses")  # beginnings of the names of what only training needs
 READ_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, EOFError, ValueError, TypeError, KeyError,
     AttributeError, NotImplementedError, RuntimeError, MemoryError, OverflowError, SyntaxError, Warning, CharRNNError,
@@ -50,42 +52,59 @@ MANIFEST = {
     "environment": {str: str},
     "init_from": (type(None), str),
     "sha256": {str: str},
+    "seconds": (type(None), float),
+    "thresholds": {str: [[float]]},
+    "ignore": [str],
+    "weights": (type(None), str),
 }
+# Keys that are left out if they have these values, and those of `train`:
+OPTIONAL: dict[str, Any] = {"seconds": None, "thresholds": {}, "ignore": [], "weights": None}
+OPTIONAL_SETTINGS: dict[str, Any] = {"holdout": "tail", "held_out": None}
+WEIGHTS = (None, "<f2", "<f4")
 
 
-def layout(model: ModelConfig, train: TrainConfig, symbols: int) -> Layout:
+def layout(model: ModelConfig, train: TrainConfig, symbols: int, weights: str | None = None) -> Layout:
     """Return the dtype and shape of every array except the manifest, as they follow from the configuration.
 
-    The history has one row per validation; only its own header says how many.
+    `weights` is the dtype of a file of weights alone, None for a whole run. The history has one row per validation, and
+    only its own header says how many.
     """
     shapes, cell = parameter_shapes(model), CELLS[model.recurrence]
     P = size_of(shapes)
     state = (model.ensemble * model.num_layers, len(cell.state), model.hidden_size, train.batch_size)
-    return {
-        **{name: ("<f4", shape) for name, shape in shapes.items()},  # the best weights, or the only ones
+    run: Layout = {
         "last": ("<f4", (P,)),
         **{f"slots.{name}": ("<f4", shape) for name, shape in OPTIMIZERS[train.optimizer].slots(shapes).items()},
         "state": ("<f4", state),
+    }
+    return {
+        **{name: (weights or "<f4", shape) for name, shape in shapes.items()},  # the best weights, or the only ones
+        **({} if weights else run),
         "vocabulary": ("<u4", (symbols,)),
         "history": ("<f8", (None, 3)),
+        "losses": ("<f8", (None,)),
     }
 
 
 def to_bytes(state: TrainState) -> bytes:
     """Return the bytes of a model file; the same run gives the same bytes."""
-    arrays = {
-        **state.best_model.params,
+    run = {
         "last": state.model.vector,
         **{f"slots.{name}": slot for name, slot in state.slots.items()},
         "state": np.array(state.carried),
+    }
+    arrays = {
+        **{name: W.astype(state.weights or W.dtype) for name, W in state.best_model.params.items()},
+        **({} if state.weights else run),
         "vocabulary": state.vocab.symbols,
         "history": np.array(state.history, np.float64).reshape(-1, 3),
+        "losses": np.array(state.losses, np.float64),
     }
     manifest = {
         "format": FORMAT,
         "version": VERSION,
         "model": asdict(state.model.config),
-        "train": asdict(state.config),
+        "train": without_defaults(asdict(state.config), OPTIONAL_SETTINGS),
         "vocab": {"unknown": state.vocab.unknown, "normalize": state.vocab.normalize},
         "origin": asdict(state.origin),
         "step": state.step,
@@ -94,37 +113,69 @@ def to_bytes(state: TrainState) -> bytes:
         "environment": state.environment,
         "init_from": state.init_from,
         "sha256": {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()},
+        "seconds": state.seconds,
+        "thresholds": state.thresholds,
+        "ignore": list(state.ignore),
+        "weights": state.weights,
     }
-    text = json.dumps(manifest, allow_nan=False, indent=1).encode()
+    text = json.dumps(without_defaults(manifest, OPTIONAL), allow_nan=False, indent=1).encode()
     return pack({"manifest": np.frombuffer(text, np.uint8), **arrays})
 
 
 def from_file(file: IO[bytes]) -> TrainState:
-    """Return the run of a model file; raises one of READ_ERRORS if it is not a whole one."""
+    """Return the run of a model file; raises one of READ_ERRORS if it is not a whole one.
+
+    A file of weights alone gives a run without slots and without carried state, which can only be used and saved.
+    """
     manifest, arrays = read_members(file)
     model, vocab, config, origin = to_model(manifest, arrays)
-    step, best, history = manifest["step"], manifest["best"], arrays["history"]
-    steps = np.array([0, *history[:, 0], step])
-    check(bool(np.all(steps == np.floor(steps)) and np.all(np.diff(steps) >= 0)), "its steps are not in order")
-    check(step < 2**53, "its step is too large")
-    check(best is None or best["step"] <= step, "its best step is after its last one")
-    weights = model.vector
-    same = weights.tobytes() == arrays["last"].tobytes()  # as bytes, since -0.0 equals 0.0
+    step, best, history, weights = manifest["step"], manifest["best"], arrays["history"], model.vector
+    check_steps(step, best, history)
+    last = arrays.get("last", weights)
+    same = weights.tobytes() == last.tobytes()  # as bytes, since -0.0 equals 0.0
     check(best is not None or same, "its weights are neither the best nor the last")
+    losses = arrays["losses"] if "losses" in arrays else mean_losses(history, step, manifest["loss_sum"])
+    check(len(losses) == -(-step // loss_stride(step)), "its losses are not those of its steps")
+    check(bool(np.all(np.isfinite(losses))), "not all of its numbers are finite")
     return TrainState(
-        CharRNN(model.config, arrays["last"].copy()),
+        CharRNN(model.config, last.copy()),
         config,
         vocab,
         origin,
         {name.removeprefix("slots."): array.copy() for name, array in arrays.items() if name.startswith("slots.")},
-        [tuple(np.array(part) for part in parts) for parts in arrays["state"]],
+        [tuple(np.array(part) for part in parts) for parts in arrays.get("state", ())],
         step,
         manifest["loss_sum"],
         Best(best["step"], best["nats"], weights) if best else None,
         [(int(at), float(train_loss), float(loss)) for at, train_loss, loss in history],
         manifest["environment"],
         manifest["init_from"],
+        losses.tolist(),
+        manifest["seconds"],
+        manifest["thresholds"],
+        tuple(manifest["ignore"]),
+        manifest["weights"],
     )
+
+
+def check_steps(step: int, best: dict[str, Any] | None, history: NDArray[np.float64]) -> None:
+    """Raise ValueError unless the steps of the validations are whole, in order, and not after the last step."""
+    steps = np.array([0, *history[:, 0], step])
+    check(bool(np.all(steps == np.floor(steps)) and np.all(np.diff(steps) >= 0)), "its steps are not in order")
+    check(step < 2**53, "its step is too large")
+    check(best is None or best["step"] <= step, "its best step is after its last one")
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def mean_losses(history: NDArray[np.float64], step: int, loss_sum: float) -> NDArray[np.float64]:
+    """Return sums of losses as TrainState.losses has them, from the means between the validations of a run.
+
+    A file of version 1 has no others. The mean between two validations is taken for each step between them.
+    """
+    steps = np.array([0, *history[:, 0], step], np.float64)
+    sums = np.cumsum([0, *history[:, 1] * np.diff(steps[:-1]), loss_sum])
+    ends = np.minimum(np.arange(-(-step // loss_stride(step)) + 1.0) * loss_stride(step), step)
+    return np.diff(np.interp(ends, steps, sums))
 
 
 def model_from_file(file: IO[bytes]) -> ModelParts:
@@ -143,8 +194,9 @@ def to_model(manifest: dict[str, Any], arrays: Arrays) -> ModelParts:
     floats = [array for array in arrays.values() if array.dtype.kind == "f"]
     check(all(np.isfinite(array).all() for array in floats), "not all of its numbers are finite")
     weights = np.concatenate([arrays[name].ravel() for name in parameter_shapes(config)])
-    text = Origin(tuple(origin["sources"]), origin["sha256"], origin["chars"])
-    return CharRNN(config, weights), vocab, TrainConfig(**manifest["train"]), text
+    text, train = Origin(tuple(origin["sources"]), origin["sha256"], origin["chars"]), TrainConfig(**manifest["train"])
+    check((train.held_out or 0) < max(1, text.chars), "all of its text is held out")
+    return CharRNN(config, weights.astype(np.float32, copy=False)), vocab, train, text
 
 
 def read_members(file: IO[bytes], skip: tuple[str, ...] = ()) -> tuple[dict[str, Any], Arrays]:
@@ -163,13 +215,41 @@ def read_manifest(archive: zipfile.ZipFile, file_size: int) -> tuple[dict[str, A
     check(isinstance(manifest, dict) and manifest.get("format") == FORMAT, "not a charrnn model")
     version = manifest.get("version")
     advice = "install a newer charrnn" if type(version) is int and version > VERSION else "there is no such version"
-    check(version == VERSION, f"format version {version}, this program reads {VERSION}: {advice}")
-    check(matches(manifest, MANIFEST), "its manifest does not follow format version 1")
+    check(
+        type(version) is int and 1 <= version <= VERSION,
+        f"format version {version}, this program reads 1 to {VERSION}: {advice}",
+    )
+    check(isinstance(manifest.get("train"), dict), "it has no settings")
+    manifest = with_defaults(manifest, version)
+    check(matches(manifest, MANIFEST), f"its manifest does not follow format version {version}")
+    check_values(manifest)
     config, train = ModelConfig(**manifest["model"]), TrainConfig(**manifest["train"])
-    expected = layout(config, train, config.vocab_size - manifest["vocab"]["unknown"])
+    expected = layout(config, train, config.vocab_size - manifest["vocab"]["unknown"], manifest["weights"])
+    if version == 1:
+        del expected["losses"]
     named = {"manifest", *manifest["sha256"]}
     check(sizes.keys() == {"manifest", *expected} == named, "it has missing or unexpected members")
     return manifest, expected
+
+
+def without_defaults(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return values by name except those that equal their default."""
+    return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
+
+
+def with_defaults(manifest: dict[str, Any], version: int) -> dict[str, Any]:
+    """Return a manifest with all optional keys; raises ValueError for one that the version did not have."""
+    train: dict[str, Any] = manifest["train"]
+    known = version > 1 or not (manifest.keys() & OPTIONAL.keys() or train.keys() & OPTIONAL_SETTINGS.keys())
+    check(known, f"its manifest does not follow format version {version}")
+    return {**copy.deepcopy(OPTIONAL), **manifest, "train": {**OPTIONAL_SETTINGS, **train}}
+
+
+def check_values(manifest: dict[str, Any]) -> None:
+    """Raise ValueError for values of optional keys that their types allow and their meanings do not."""
+    check(manifest["weights"] in WEIGHTS, "its weights have an unknown type")
+    check(manifest["seconds"] is None or manifest["seconds"] >= 0, "its time is negative")
+    check(all(len(pair) == 2 for pairs in manifest["thresholds"].values() for pair in pairs), "a threshold is no pair")
 
 
 def matches(value: object, schema: Any) -> bool:

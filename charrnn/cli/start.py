@@ -119,6 +119,8 @@ def warm_started(model: str, request: Request) -> tuple[TrainState, Corpus]:
 def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]:
     """Return the run of a model file, with the settings that a resume may change, and its text."""
     state = store.load()
+    if state.weights:
+        raise ResumeError(f"{store.name}: holds weights alone, which cannot be resumed: start from it with --init-from")
     config, origin, vocab = state.config, state.origin, state.vocab
     if "-" in origin.sources and not request.sources:
         raise ResumeError(f"{store.name}: was trained from stdin: pipe the same text in again and name it as -")

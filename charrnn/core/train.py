@@ -21,7 +21,7 @@ from charrnn.core.network import Network
 from charrnn.core.ops import Array, Ids
 from charrnn.core.optim import OPTIMIZERS, Job, clip_by_global_norm, lr_at
 from charrnn.core.score import Score, score
-from charrnn.core.state import Best, TrainState
+from charrnn.core.state import Best, TrainState, add_loss
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,7 @@ def train_step(state: TrainState, batches: Batches, executor: Executor) -> StepR
     state.carried = carried
     state.step = step + 1
     state.loss_sum += loss
+    add_loss(state.losses, step + 1, loss)
     return StepReport(step + 1, loss, lr, grad_norm, int(np.count_nonzero(y >= 0)))
 
 
@@ -180,7 +181,9 @@ def train(
 
 
 def split_text(config: TrainConfig, model: ModelConfig, ids: Ids) -> tuple[Ids, Ids]:
-    """Return the part of a text that a run trains on, and the held-out part."""
+    """Return the part of a text that a run trains on, and the held-out part, its last characters."""
+    if config.held_out is not None:
+        return ids[: -config.held_out], ids[-config.held_out :]
     return split(ids, config.val_fraction, model.line_end)
 
 

@@ -128,11 +128,6 @@ class Vocab:
         """
         return max(0, int(self.table[ord("\n")]))
 
-    def ids_in(self, larger: "Vocab") -> Ids:
-        """Return the id of each symbol, (V,), in a larger vocabulary, which was built with this one as `known`."""
-        unknown = [len(larger) - 1] if self.unknown else []
-        return np.concatenate([larger.table[self.symbols], np.array(unknown, np.int32)])
-
     def normalized(self, text: str) -> str:
         """Return a text in the vocabulary's Unicode form. Every text is normalized once, before it is encoded."""
         return normalized(text, self.normalize)

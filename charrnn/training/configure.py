@@ -3,6 +3,8 @@
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+
 from charrnn.checkpoint.environment import environment
 from charrnn.core.batches import Batches, split
 from charrnn.core.config import ModelConfig, TrainConfig
@@ -81,11 +83,17 @@ def warm_start(
     """
     new, train = configure(text, {**given, "lines": source.config.lines}, budget)
     state = start_run(replace(source.config, vocab_size=new.vocab_size, line_end=new.line_end), train, text)
-    ids = vocab.ids_in(state.vocab)
+    ids = ids_in(state.vocab, vocab)
     for parameter, W in state.model.params.items():
         W[ids if parameter.endswith(SYMBOL_ROWS) else ...] = source.params[parameter]
     state.init_from = name
     return state
+
+
+def ids_in(larger: Vocab, vocab: Vocab) -> Ids:
+    """Return the id of each symbol of a vocabulary, (V,), in a larger one, which was built with it as `known`."""
+    unknown = [len(larger) - 1] if vocab.unknown else []
+    return np.concatenate([larger.table[vocab.symbols], np.array(unknown, np.int32)])
 
 
 def resumed_config(state: TrainState, text: Corpus, given: dict[str, Any], budget: Budget) -> TrainConfig:

@@ -73,7 +73,7 @@ def measure_speed(state: TrainState, ids: Ids, step_time: float, validation_time
 def seconds_per_step(state: TrainState, to_train: Ids, seconds: float) -> float:
     """Train a copy for about this many seconds; return the median time per step."""
     trial = copy.deepcopy(state)
-    trial.config = replace(trial.config, val_fraction=0, patience=0, steps=2**52)
+    trial.config = replace(trial.config, val_fraction=0, holdout="tail", held_out=None, patience=0, steps=2**52)
     times = [time.perf_counter()]
     for _ in train(trial, to_train, ParallelExecutor, score):
         times.append(time.perf_counter())

@@ -3,6 +3,7 @@ import re
 import time
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charrnn.checkpoint.archive import MAX_MEMBERS
-from charrnn.checkpoint.format import layout, to_bytes
+from charrnn.checkpoint.format import OPTIONAL, OPTIONAL_SETTINGS, from_file, layout, mean_losses, to_bytes
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.core.cells import CELLS
-from charrnn.core.config import MAX_LAYERS, TrainConfig
+from charrnn.core.config import HOLDOUT_NAMES, MAX_LAYERS, TrainConfig
 from charrnn.core.errors import CheckpointError
 from charrnn.core.model import CharRNN, parameter_shapes, size_of
-from charrnn.core.state import Best, Origin, TrainState
+from charrnn.core.state import Best, Origin, TrainState, add_loss, loss_stride
 from charrnn.core.train import train
 from charrnn.core.vocab import NORMALIZATIONS, Vocab
+from tests.helpers.before import as_version_1
 from tests.helpers.files import (
     cell_settings,
     copy_of,
@@ -50,6 +52,8 @@ def checkpoints(draw: st.DrawFn) -> TrainState:
         **{name: draw(sizes) for name, sizes in network.items()},
         line_end=draw(st.sampled_from([None, newline])),
     )
+    chars = draw(st.integers(0, 2**53 - 1))
+    holdout = draw(st.sampled_from(HOLDOUT_NAMES)) if chars > 1 else "tail"
     train = TrainConfig(
         steps=draw(st.integers(1, 2**53 - 1)),
         budget=draw(text),
@@ -58,16 +62,19 @@ def checkpoints(draw: st.DrawFn) -> TrainState:
         val_fraction=draw(st.floats(0, 0.99)),
         seed=draw(st.integers(0, 2**63 - 1)),
         encoding=draw(text),
+        holdout=holdout,
+        held_out=None if holdout == "tail" else draw(st.integers(1, chars - 1)),
     )
     rng = np.random.default_rng(train.seed)
     vectors = [rng.normal(size=size_of(parameter_shapes(config))).astype(np.float32) for _ in range(4)]
     vectors[0][0] = -0.0  # equal to 0.0, but with other bytes
     parts = [(config.hidden_size, train.batch_size) for _ in CELLS[config.recurrence].state]
+    sums = -(-step // loss_stride(step))
     return TrainState(
         CharRNN(config, vectors[0]),
         train,
         Vocab(np.array(sorted(map(ord, symbols)), np.uint32), unknown, draw(st.sampled_from(NORMALIZATIONS))),
-        Origin(tuple(draw(st.lists(text | st.just("\udcff.txt")))), draw(text), draw(st.integers(0, 2**53 - 1))),
+        Origin(tuple(draw(st.lists(text | st.just("\udcff.txt")))), draw(text), chars),
         {"m": vectors[1], "v": vectors[2]},
         [tuple(rng.normal(size=part).astype(np.float32) for part in parts) for _ in range(config.num_layers)],
         step,
@@ -76,6 +83,10 @@ def checkpoints(draw: st.DrawFn) -> TrainState:
         [(at, draw(amount), draw(amount)) for at in sorted(draw(st.sets(steps, max_size=3)))],
         draw(st.dictionaries(text, text, max_size=3)),
         draw(st.none() | text),
+        rng.uniform(0, 9, sums).tolist(),
+        draw(st.none() | amount),
+        draw(st.dictionaries(text, st.lists(st.lists(amount, min_size=2, max_size=2), max_size=3), max_size=2)),
+        tuple(draw(st.lists(text, max_size=3))),
     )
 
 
@@ -86,6 +97,55 @@ def test_every_field_survives_a_round_trip_with_the_same_bytes(state: TrainState
     np.testing.assert_equal(plain(again), plain(state))
     assert again.vocab == state.vocab
     assert to_bytes(again) == to_bytes(state)
+
+
+@settings(deadline=None, max_examples=20, derandomize=True)
+@given(checkpoints(), st.sampled_from(["<f2", "<f4"]))
+def test_weights_alone_survive_a_round_trip_with_the_same_bytes(state: TrainState, dtype: str) -> None:
+    alone = replace(state, model=state.best_model, slots={}, carried=[], weights=dtype)
+    names = [*parameter_shapes(state.model.config), "vocabulary", "history", "losses"]
+    data = to_bytes(alone)
+    assert [*members(data)] == [f"{name}.npy" for name in ["manifest", *names]]
+    again = copy_of(alone)
+    assert to_bytes(again) == data
+    rounded = state.best_model.vector.astype(dtype).astype(np.float32)
+    np.testing.assert_array_equal(again.best_model.vector, rounded, strict=True)
+    np.testing.assert_array_equal(again.model.vector, rounded, strict=True)
+    same = ("config", "vocab", "origin", "step", "loss_sum", "history", "losses", "init_from", "thresholds", "ignore")
+    assert [getattr(again, name) for name in same] == [getattr(state, name) for name in same]
+
+
+def test_keys_with_their_usual_values_are_left_out(state: TrainState) -> None:
+    def keys(state: TrainState) -> set[str]:
+        manifest = manifest_of(to_bytes(state))
+        return {*manifest, *manifest["train"]} & {*OPTIONAL, *OPTIONAL_SETTINGS}
+
+    assert keys(state) == set()
+    lines = replace(state.config, holdout="lines", held_out=9)
+    full = replace(state, config=lines, seconds=0.0, thresholds={"sum": [[0.01, 9.5]]}, ignore=(r"\d+",))
+    assert keys(full) == {*OPTIONAL, *OPTIONAL_SETTINGS} - {"weights"}
+    np.testing.assert_equal(plain(copy_of(full)), plain(full))
+
+
+def test_a_file_of_version_1_has_the_means_between_validations_as_losses(state: TrainState) -> None:
+    state = copy_of(state)
+    (first, one, _), (second, two, _) = state.history
+    assert (first, second, state.step) == (4, 8, 9)
+    loaded = from_file(io.BytesIO(as_version_1(to_bytes(state))))
+    np.testing.assert_allclose(loaded.losses, [one] * 4 + [two] * 4 + [state.loss_sum], rtol=1e-12)
+    state.losses = loaded.losses
+    assert to_bytes(loaded) == to_bytes(state)
+
+
+@pytest.mark.parametrize("step", [1, 511, 512, 513, 1026, 4099])
+def test_the_losses_of_version_1_are_as_many_as_belong_to_the_steps(step: int) -> None:
+    history = np.array([[step // 2, 2.0, 1.0]] if step > 1 else []).reshape(-1, 3)
+    last = step - step // 2
+    found = mean_losses(history, step, 3.0 * last)
+    expected: list[float] = []
+    for at in range(1, step + 1):
+        add_loss(expected, at, 2.0 if at <= step // 2 else 3.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_floats_may_be_given_as_integers() -> None:

@@ -1,11 +1,12 @@
 """Values that a manifest or an array of a model file cannot have."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from charrnn.checkpoint.format import to_bytes
+from charrnn.checkpoint.format import OPTIONAL, OPTIONAL_SETTINGS, from_file, to_bytes
 from tests.checkpoint.mutations import (
     Mutation,
     array,
@@ -18,11 +19,12 @@ from tests.checkpoint.mutations import (
     spelt,
     symbols,
 )
-from tests.helpers.files import MISSING, corpus_of, npy, tiny_run, with_array
+from tests.helpers.before import as_version_1
+from tests.helpers.files import MISSING, corpus_of, npy, tiny_run, with_array, with_entry
 
 ENTRIES: dict[str, list[object]] = {  # by the path of the manifest's entry
     "format": ["other", 1, MISSING],
-    "version": [2, 0, "1", True, 1.0, None, MISSING],
+    "version": [1, 3, 0, -1, "1", True, 1.0, None, MISSING],
     "model": [[], None, {}, MISSING],
     "model/hidden_size": [10**9, 5, 0, -4, 4.0, "4", True, None, 2**63, 2**64, MISSING],
     "model/num_layers": [2, 13, 10**9],
@@ -39,6 +41,8 @@ ENTRIES: dict[str, list[object]] = {  # by the path of the manifest's entry
     "train/val_fraction": [1.0],
     "train/seed": [-1, 2**63, 0.5],
     "train/encoding": [8, MISSING],
+    "train/holdout": ["head", "lines", 1, None],  # lines without their number
+    "train/held_out": [9, 0, -1, 0.5, "9", True, {}],  # a tail with its number
     "train/more": [1],
     "vocab": [[], MISSING],
     "vocab/unknown": [False, 1, 2, "yes", None, MISSING],
@@ -61,6 +65,10 @@ ENTRIES: dict[str, list[object]] = {  # by the path of the manifest's entry
     "sha256": [None, [], {}, MISSING],
     "sha256/last": ["0" * 64, None, MISSING],
     "sha256/more": ["0" * 64],
+    "seconds": [-1.0, 1, "1.0", True, []],
+    "thresholds": [None, [], {"mean": 1.0}, {"mean": [1.0]}, {"mean": [[1.0]]}, {"mean": [[1.0, 2]]}],
+    "ignore": [None, "x", [1], {}],
+    "weights": ["<f4", "<f2", "<f8", "", 4, []],  # the file has other members
     "more": [1],
 }
 REFUSED: dict[str, tuple[Mutation, str]] = {  # a file with one thing wrong, and words of the message
@@ -87,6 +95,13 @@ REFUSED: dict[str, tuple[Mutation, str]] = {  # a file with one thing wrong, and
     "slots that are NaN": (array("slots.v", first(np.nan)), "not all of its numbers are finite"),
     "a state that is infinite": (array("state", first(-np.inf)), "not all of its numbers are finite"),
     "history that is NaN": (array("history", first(np.nan)), "not all of its numbers are finite"),
+    "losses that are infinite": (array("losses", first(np.inf)), "not all of its numbers are finite"),
+    "too few losses": (array("losses", lambda a: a[:-1].copy()), "its losses are not those of its steps"),
+    "losses in two columns": (array("losses", lambda a: np.stack([a, a], 1)), "losses has the wrong shape"),
+    "a text that is all held out": (
+        lambda data: entry("train/held_out", 302)(entry("train/holdout", "each")(data)),
+        "all of its text is held out",
+    ),
     "history of half a step": (array("history", first(3.5)), ""),
     "history of a future step": (array("history", first(1e300)), ""),
     "an empty manifest": (member("manifest", lambda _: b""), "not a charrnn model"),
@@ -112,3 +127,11 @@ def test_without_a_validation_the_weights_must_be_the_last_ones_to_the_bit(chang
     last[-1] = change
     path.write_bytes(with_array(to_bytes(run), "last", last))
     assert "its weights are neither the best nor the last" in refusal(path)
+
+
+@pytest.mark.parametrize("key", [*OPTIONAL, *(f"train/{name}" for name in OPTIONAL_SETTINGS)])
+def test_version_1_has_no_optional_keys(key: str, good: bytes, path: Path) -> None:
+    default = {**OPTIONAL, **OPTIONAL_SETTINGS}[key.removeprefix("train/")]
+    path.write_bytes(with_entry(as_version_1(good), key, default))
+    assert "its manifest does not follow format version 1" in refusal(path)
+    assert to_bytes(from_file(io.BytesIO(with_entry(good, key, default)))) == good

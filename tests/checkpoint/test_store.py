@@ -278,7 +278,7 @@ def test_a_writer_killed_during_a_save_leaves_a_whole_file_and_blocks_nobody(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     new = tmp_path_factory.mktemp("new") / "new.npz"
-    new.write_bytes(with_entry(good, "step", 10))
+    new.write_bytes(with_entry(good, "loss_sum", 9.5))
     files = {"old": good, "new": to_bytes(CheckpointStore(new).load())}
     path.write_bytes(good)
     assert python(DYING_WRITER, path, new, last_call).returncode == -signal.SIGKILL

@@ -33,7 +33,10 @@ def test_the_choices_are_the_names_of_the_tables() -> None:
 
 def test_every_setting_has_an_option() -> None:
     fields = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__}
-    assert fields - {"vocab_size", "line_end", "steps", "budget"} == set(train.SETTINGS) - {"lines", "normalize"}
+    assert fields - {"vocab_size", "line_end", "steps", "budget", "holdout", "held_out"} == set(train.SETTINGS) - {
+        "lines",
+        "normalize",
+    }
 
 
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)

@@ -46,7 +46,7 @@ BOUNDS: list[tuple[type, str, str, list[Any], list[Any]]] = [
     (TrainConfig, "seed", "--seed", [0, 2**63 - 1], [-1, 2**63]),
     (TrainConfig, "min_count", "--min-count", [1, HUGE - 1], [0, -1, HUGE]),
 ]
-FREE = {"budget", "encoding"}  # text; the reader checks the encoding
+FREE = {"budget", "encoding", "holdout", "held_out"}  # text; the reader checks the encoding; a test of their own
 REQUIRED: dict[type, dict[str, Any]] = {
     ModelConfig: {"vocab_size": 7},
     TrainConfig: {"steps": 100, "budget": "100 steps"},
@@ -84,6 +84,8 @@ def test_the_defaults() -> None:
         "seed": 0,
         "encoding": "utf-8",
         "min_count": 1,
+        "holdout": "tail",
+        "held_out": None,
     }
 
 
@@ -110,6 +112,16 @@ def test_the_two_kinds_of_dropout_exclude_each_other() -> None:
 def test_patience_needs_validations() -> None:
     with pytest.raises(UsageError, match=r"--patience 3: needs held-out text: .* --val-fraction"):
         TrainConfig(100, "100 steps", patience=3, val_fraction=0)
+
+
+@pytest.mark.parametrize(
+    ("holdout", "held_out"), [("head", None), ("tail", 5), ("each", None), ("lines", 0), ("lines", -1), ("each", HUGE)]
+)
+def test_a_number_of_held_out_characters_belongs_to_all_kinds_but_the_tail(holdout: str, held_out: int | None) -> None:
+    for good in (("tail", None), ("each", 1), ("lines", HUGE - 1)):
+        assert TrainConfig(100, "100 steps", holdout=good[0], held_out=good[1]).held_out == good[1]
+    with pytest.raises(UsageError, match=r"^(--holdout head|characters held out (None|-?\d+)): must be "):
+        TrainConfig(100, "100 steps", holdout=holdout, held_out=held_out)
 
 
 def test_a_configuration_is_frozen() -> None:

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from charrnn.checkpoint.format import to_bytes
 from charrnn.checkpoint.store import CheckpointStore
+from tests.helpers.before import as_version_1
 from tests.helpers.command import ok
 from tests.helpers.files import manifest_of, members, npy, with_array, with_entry, with_member
 from tests.robustness.damage import loaded, smallest
@@ -62,14 +63,17 @@ def test_a_member_of_objects_is_refused() -> None:
 
 # ---- a file written by each version ----
 
-SAMPLES = {"version-1.npz": "4 hens\n4 hen\n"}  # with temperature 0
+SAMPLE = "4 hens\n4 hen\n"  # with temperature 0
+FILES = ("version-1.npz", "version-2.npz", "version-2-weights.npz")
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", FILES)
 def test_a_file_of_each_version_still_loads(name: str) -> None:
-    state = CheckpointStore(KEPT / name).load()
-    assert to_bytes(state) == (KEPT / name).read_bytes()
+    state, kept = CheckpointStore(KEPT / name).load(), (KEPT / name).read_bytes()
+    assert (as_version_1 if name == FILES[0] else bytes)(to_bytes(state)) == kept
     assert len(state.history) > 2
+    assert len(state.losses) == state.step == 69
     assert state.best
     assert state.best.step < state.step
-    assert ok("sample", "-m", KEPT / name, "-t", 0, "-n", 12, "-q").text == SAMPLES[name]
+    assert state.weights == ("<f2" if name == FILES[2] else None)
+    assert ok("sample", "-m", KEPT / name, "-t", 0, "-n", 12, "-q").text == SAMPLE
