@@ -13,11 +13,12 @@ from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli.options import named_model
 from charrnn.core.errors import CheckpointError, ResumeError, TextError, UsageError
 from charrnn.core.state import TrainState
+from charrnn.core.train import out_of_patience
 from charrnn.data.corpus import Corpus, load_corpus
 from charrnn.data.reading import BUNDLED, expand
 from charrnn.training.configure import configure, resumed_config, run_settings, start_run, warm_start
 from charrnn.training.defaults import Budget
-from charrnn.training.time_budget import Deadline, config_for_time
+from charrnn.training.time_budget import Deadline, config_for_time, seconds_done
 
 CLASSICS = ("tinyshakespeare", "mobydick", "kjv", "sqlite")  # the texts that corpora/README.md says how to fetch
 
@@ -131,13 +132,37 @@ def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpu
 
 
 def fit_to_budget(state: TrainState, text: Corpus, request: Request, began: float) -> Deadline | None:
-    """Set the steps of a run with a budget in seconds, counted from `began`, and return its deadline.
+    """Set the steps of a run with a budget in seconds, and return its deadline; this process counts from `began`.
 
-    Return None for other budgets, and for a run that was fitted to the same budget before: its steps are known.
+    Return None for other budgets, and if the budget is spent. So it is at the last step of a run with the same budget,
+    even if the run ended early; in a file without the seconds of its training its steps are then known.
     """
     budget = request.budget
-    if budget.kind != "seconds" or state.config.budget == str(budget):
+    if budget.kind != "seconds":
         return None
-    fitted, per_validation = config_for_time(state, text.ids, budget, time.perf_counter() - began)
+    if str(budget) == state.config.budget and not budget.more and (state.seconds is None or is_finished(state)):
+        return None
+    state.seconds = seconds_done(state, text.ids)
+    budget = budget.after(state.seconds)
+    if state.step and budget.amount <= state.seconds:
+        state.config = replace(state.config, steps=state.step, budget=str(budget))
+        return None
+    used = state.seconds + time.perf_counter() - began
+    fitted, per_validation = config_for_time(state, text.ids, budget, used)
     state.config = replace(fitted, eval_every=request.settings.get("eval_every") or fitted.eval_every)
-    return Deadline(state, began + budget.amount, per_validation)
+    return Deadline(state, began + budget.amount - state.seconds, per_validation)
+
+
+def is_finished(state: TrainState) -> bool:
+    """Return whether a run has done all of its steps, or has run out of patience."""
+    return state.step >= state.config.steps or out_of_patience(state)
+
+
+def finished_notes(state: TrainState) -> list[str]:
+    """Return what to say of a run that was finished when it was resumed, and how to train on; empty for other runs."""
+    if not state.step or not is_finished(state):
+        return []
+    if state.step < state.config.steps:
+        return [f"finished at step {state.step:,} by --patience {state.config.patience}: a larger one would train on"]
+    budget = "" if state.config.budget == "default" else f" of {state.config.budget}"
+    return [f"the budget{budget} is spent, at step {state.step:,}: --more 2000 or --more 5m would train on"]

@@ -155,6 +155,7 @@ def model_record(path: Path, state: TrainState, file_bytes: int) -> dict[str, An
         "parameters": len(state.model.vector),
         "vocabulary_size": len(state.vocab),
         "step": state.step,
+        "seconds": state.seconds,
         "best_step": state.best.step if state.best else None,
         **best_losses(state),
         "corpus": asdict(state.origin),

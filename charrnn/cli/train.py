@@ -54,9 +54,12 @@ def train(
         "CORPUS", "Text files, folders (all their *.txt) or - for stdin; the bundled plays by default."
     ),
     model: str | None = options.MODEL,
-    epochs: int | None = option("--epochs N", "Train for N passes over the text."),
-    steps: int | None = option("--steps N", "Train for N steps."),
-    time_: str | None = option("--time TIME", "Train for this long, start-up included: 90, 30s, 3m or 1h30m."),
+    epochs: int | None = option("--epochs N", "Train for N passes over the text in all."),
+    steps: int | None = option("--steps N", "Train for N steps in all."),
+    time_: str | None = option("--time TIME", "Train for this long in all, start-up included: 90, 30s, 3m or 1h30m."),
+    more: str | None = option(
+        "--more N|TIME", "With --resume, train for N more steps (2000), or this much longer (5m)."
+    ),
     save_every: str = option("--save-every N|TIME", "Steps (200) or time (30s) between saves.", "30s"),
     sample_every: str | None = option("--sample-every N|TIME", "Steps or time between samples shown during training."),
     resume: bool = option("--resume", "Continue training the model, or start it if it does not exist.", False),
@@ -78,12 +81,17 @@ def train(
     """
     began = time.perf_counter()
     sources, settings = tuple(corpus or ()), given_settings(settings)
-    budget = chosen_budget(context, steps=steps, epochs=epochs, time_=time_)
+    budget = chosen_budget(context, steps=steps, epochs=epochs, time_=time_, more=more)
+    if budget.more and not resume:
+        raise UsageError(
+            f"--more {more}: adds to a run that exists: give --resume with it, or --steps or --time instead"
+        )
     options.use_threads(threads)
     from charrnn.cli.reporter import Reporter, Timer
-    from charrnn.cli.start import Request, fit_to_budget, open_store, sole_writer, start
+    from charrnn.cli.start import Request, finished_notes, fit_to_budget, open_store, sole_writer, start
     from charrnn.cli.summary import print_estimate
     from charrnn.cli.train_loop import Saver, run
+    from charrnn.training.time_budget import Stopwatch
 
     request = Request(sources, settings, budget, resume, force, init_from)
     save_timer = Timer(save_every, "--save-every")
@@ -98,8 +106,10 @@ def train(
             reporter.corpus_notes(text)
             return print_estimate(store.name, state, text, output)
         reporter.started(text)
+        output.note(*finished_notes(state))
         with Interrupt() as interrupt:
-            run(Saver(state, text, store, reporter, save_timer), reporter, interrupt, deadline)
+            saver = Saver(state, text, store, reporter, save_timer, Stopwatch(state, began))
+            run(saver, reporter, interrupt, deadline)
     if interrupt.number:
         die_by_signal(interrupt.number)
     reporter.done()
@@ -119,10 +129,12 @@ def chosen_budget(context: typer.Context, **given: int | str | None) -> Budget:
     budgets = {name: value for name, value in given.items() if value is not None}
     typed = {name: budgets[name] for name in budgets if options.source(context, name) == "COMMANDLINE"}
     if len(typed or budgets) > 1:
-        raise UsageError("--steps, --epochs and --time: give one of them")
+        raise UsageError("--steps, --epochs, --time and --more: give one of them")
     for name, value in (typed or budgets).items():
         if name == "time_":
             return Budget("seconds", options.duration(str(value), "--time"))
+        if name == "more" and not (str(value).isascii() and str(value).isdecimal()):
+            return Budget("seconds", options.duration(str(value), "--more"), more=True)
         require(int(value) >= 1, f"--{name}", value, "at least 1")
-        return Budget("epochs" if name == "epochs" else "steps", int(value))
+        return Budget("epochs" if name == "epochs" else "steps", int(value), more=name == "more")
     return Budget()

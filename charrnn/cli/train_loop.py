@@ -12,7 +12,7 @@ from charrnn.data.corpus import Corpus
 from charrnn.evaluation.text import score, score_ids
 from charrnn.parallel.executor import ParallelExecutor
 from charrnn.terminal.streams import say
-from charrnn.training.time_budget import Deadline
+from charrnn.training.time_budget import Deadline, Stopwatch
 
 CHECKED_CHARS = 64  # characters that a model must be able to score before it is saved
 
@@ -26,6 +26,7 @@ class Saver:
     store: CheckpointStore
     reporter: Reporter
     timer: Timer
+    stopwatch: Stopwatch
     saved_step: int = 0
     saved_validations: int = -1  # before the first save
 
@@ -45,6 +46,7 @@ class Saver:
             score_ids(self.state.model, [self.text.ids[:CHECKED_CHARS]], self.state.vocab.start_id)
         except DivergedError as error:
             raise DivergedError(f"step {step}: {error}") from error
+        self.stopwatch.update(self.state)
         self.store.save(self.state)
         self.reporter.event("save", step=step, model=self.store.name)
         self.saved_step, self.saved_validations = step, validations

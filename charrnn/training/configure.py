@@ -99,8 +99,8 @@ def ids_in(larger: Vocab, vocab: Vocab) -> Ids:
 def resumed_config(state: TrainState, text: Corpus, given: dict[str, Any], budget: Budget) -> TrainConfig:
     """Return the configuration of a resumed run, with the changes that a resume may make.
 
-    The budget is that of the whole run, from step 0; one in seconds is left to `config_for_time`. Raises ResumeError if
-    the text differs, or if a given setting would change the network or the order in which the text is read.
+    A budget in seconds is left to `config_for_time`. Raises ResumeError if the text differs, or if a given setting
+    would change the network or the order in which the text is read.
     """
     config, form = state.config, state.vocab.normalize
     before = {**asdict(config), **state.model.config.settings, "normalize": form}
@@ -112,7 +112,7 @@ def resumed_config(state: TrainState, text: Corpus, given: dict[str, Any], budge
     if budget.kind in ("default", "seconds"):
         return config
     to_train, _ = split_text(config, state.model.config, text.ids)
-    return replace(config, **budget_in_steps(budget, to_train, config.batch_size, config.seq_len))
+    return replace(config, **budget_in_steps(budget.after(state.step), to_train, config.batch_size, config.seq_len))
 
 
 def refuse_changes(option: str, what: str, before: dict[str, Any], given: dict[str, Any]) -> None:

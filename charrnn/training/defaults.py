@@ -1,7 +1,7 @@
 """The length of a run, and the defaults that depend on the size of the text. docs/decisions.md has the measurements."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from charrnn.core.config import VALIDATION_CHARS, TrainConfig, require, require_window
@@ -13,18 +13,26 @@ DROPOUT_BELOW = {50_000: 0.3, 150_000: 0.2, 500_000: 0.1}  # characters to train
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: a number of steps, epochs or seconds, or by default a length that depends on the text."""
+    """How long to train: a number of steps, epochs or seconds, or by default a length that depends on the text.
+
+    It is the length of the whole run, or with `more` comes on top of what is done.
+    """
 
     kind: Literal["steps", "epochs", "seconds", "default"] = "default"
     amount: float = 0
+    more: bool = False
 
     def __post_init__(self) -> None:
-        option = {"seconds": "--time"}.get(self.kind, f"--{self.kind}")
+        option = "--more" if self.more else {"seconds": "--time"}.get(self.kind, f"--{self.kind}")
         require(self.kind in ("steps", "epochs", "seconds", "default"), "budget", self.kind, "steps, epochs or seconds")
         require(self.kind == "default" or 0 < self.amount < 2**53, option, self.amount, "above 0 and below 2**53")
 
     def __str__(self) -> str:
         return f"{self.amount:.17g} {self.kind}" if self.amount else self.kind
+
+    def after(self, done: float) -> "Budget":
+        """Return the budget of the whole run, after the given number of steps or seconds has been done."""
+        return replace(self, amount=done + self.amount, more=False) if self.more else self
 
 
 def default_batch_size(train_chars: int, seq_len: int) -> int:

@@ -16,6 +16,7 @@ from charrnn.evaluation.text import score
 from charrnn.parallel.executor import ParallelExecutor
 from charrnn.training.defaults import Budget
 
+SHORTEST_TRIAL = 0.2
 LONGEST_TRIAL = 10.0  # seconds spent on measuring; in long runs Deadline corrects the result anyway
 
 
@@ -26,7 +27,7 @@ def config_for_time(state: TrainState, ids: Ids, budget: Budget, used: float) ->
     time if there is more than one.
     """
     start = time.perf_counter()
-    trial = min(LONGEST_TRIAL, max(0.2, 0.01 * budget.amount))
+    trial = min(LONGEST_TRIAL, max(SHORTEST_TRIAL, 0.01 * budget.amount))
     per_step, per_validation = measure_speed(state, ids, trial, trial / 2)
     left = budget.amount - used - (time.perf_counter() - start)
     validations = max(1, min(10, int(0.1 * left / per_validation))) if per_validation else 1
@@ -35,11 +36,34 @@ def config_for_time(state: TrainState, ids: Ids, budget: Budget, used: float) ->
     return replace(state.config, steps=state.step + steps, budget=str(budget), eval_every=eval_every), per_validation
 
 
+def seconds_done(state: TrainState, ids: Ids) -> float:
+    """Return the seconds of training so far; measure the speed of a run that did not count them."""
+    if state.seconds is not None:
+        return state.seconds
+    if not state.step:
+        return 0.0
+    per_step, per_validation = measure_speed(state, ids, SHORTEST_TRIAL, SHORTEST_TRIAL)
+    return state.step * per_step + len(state.history) * per_validation
+
+
+class Stopwatch:
+    """Counts the seconds of training of a run that has or had a budget in time, over all its processes."""
+
+    def __init__(self, state: TrainState, began: float) -> None:
+        self.began, self.before = began, state.seconds
+        self.done = state.step, len(state.history)
+
+    def update(self, state: TrainState) -> None:
+        """Set the run's seconds, start-up included, unless nothing was done since the start."""
+        if self.before is not None and (state.step, len(state.history)) != self.done:
+            state.seconds = self.before + time.perf_counter() - self.began
+
+
 class Deadline:
     """The end of a budget in seconds, which adjusts a run's number of steps to its speed so far.
 
     A machine is slower in the long run than in the first second. Only the configuration changes, which a saved run
-    keeps, so that a resume needs no clock.
+    keeps, so that a resume without a budget needs no clock.
     """
 
     def __init__(self, state: TrainState, end: float, per_validation: float) -> None:

@@ -11,6 +11,7 @@ import pytest
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli import train
 from charrnn.core.config import ACTIVATION_NAMES, CELL_NAMES, OPTIMIZER_NAMES, SCHEDULE_NAMES, ModelConfig, TrainConfig
+from charrnn.core.state import TrainState
 from tests.helpers.command import NETWORK, SHORT, TEXT, assert_exact_after_kill, charrnn, finish, ok, refused, start
 
 
@@ -66,9 +67,48 @@ def test_epochs_are_converted_to_steps(work: Path) -> None:
 
 def test_a_budget_in_seconds_ends_and_is_finished_when_resumed(work: Path) -> None:
     line = ("train", "a.txt", *NETWORK, "--time", "1s", "--json", "--resume")
-    first, second = ok(*line), ok(*line)
+    first, model = ok(*line), work / "checkpoints" / "a.npz"
+    before, seconds = model.read_bytes(), ok("info", "--json").records[0]["seconds"]
+    second = ok(*line)
     assert first.records[-1]["step"] == second.start["steps"] == second.records[-1]["step"] > 1
     assert second.events("step") == []
+    assert f"the budget of 1 seconds is spent, at step {second.start['step']:,}: --more 2000 or" in second.err
+    assert "is spent" not in first.err
+    assert model.read_bytes() == before
+    assert 0 < seconds < 60
+
+
+def test_more_adds_steps_or_time_to_what_is_done(work: Path) -> None:
+    def state() -> TrainState:
+        return CheckpointStore(work / "checkpoints" / "a.npz").load()
+
+    line = ("train", "a.txt", *NETWORK, "--resume", "-q")
+    ok(*line, "--steps", 6)
+    ok(*line, "--more", 4)
+    assert (state().step, state().config.steps, state().config.budget, state().seconds) == (10, 10, "10 steps", None)
+    ok(*line, "--more", "0.3s")
+    seconds, step = state().seconds, state().step
+    assert seconds is not None
+    assert step > 10
+    assert float(state().config.budget.removesuffix(" seconds")) > 0.3
+    ok(*line, "--more", 5)  # the seconds are counted from now on
+    assert state().step == step + 5
+    assert (state().seconds or 0) > seconds
+    done = state()
+    for spent in (("--steps", 3), ("--time", "0.001s")):
+        result = ok(*line[:-1], *spent, "--json")
+        assert result.events("step") == []
+        assert f"is spent, at step {done.step}: --more 2000 or --more 5m would train on\n" in result.err
+    assert state().model.vector.tobytes() == done.model.vector.tobytes()
+
+
+def test_more_needs_a_run_to_add_to(work: Path) -> None:
+    refused(charrnn("train", "a.txt", *NETWORK, "--more", 5), 2, "--more 5", "--resume")
+    refused(charrnn("train", "a.txt", *SHORT, "--resume", "--more", 5), 2, "--steps, --epochs, --time and --more")
+    refused(charrnn("train", "a.txt", *NETWORK, "--resume", "--more", "soon"), 2, "--more soon: not a time")
+    refused(charrnn("train", "a.txt", *NETWORK, "--resume", "--more", 0), 2, "--more 0: must be")
+    ok("train", "a.txt", *NETWORK, "--resume", "--more", 3, "-q")  # from step 0
+    assert CheckpointStore(work / "checkpoints" / "a.npz").load().step == 3
 
 
 def test_the_default_budget_is_noted(work: Path) -> None:

@@ -29,7 +29,7 @@ TINY = (
     " --eval-every 8 --save-every 10 --threads 1 --json -q --optimizer adamw"
 )
 TIMES = ("seconds", "chars_per_second")
-ADDED = ("holdout", "held_out")  # keys of JSON objects that the program has got since
+ADDED = ("holdout", "held_out", "seconds")  # keys of JSON objects that the program has got since
 
 KEEP = ("gru", "lstm", "tanh", "relu", "lines", "ensemble", "unknown", "nfd")  # runs with a half-way model in git
 RUNS = {

@@ -129,6 +129,14 @@ def test_the_budget_and_some_settings_may_change(state: TrainState, corpus: Corp
     assert longer == replace(state.config, **given, steps=28, budget="4 epochs")
 
 
+def test_a_budget_of_more_steps_is_added_to_those_done(state: TrainState, corpus: Corpus) -> None:
+    state.step = 7
+    more = resumed_config(state, corpus, {}, Budget("steps", 20, more=True))
+    assert more == replace(state.config, steps=27, budget="27 steps")
+    assert Budget("seconds", 1.5, more=True).after(2.25) == Budget("seconds", 3.75)
+    assert Budget("seconds", 1.5).after(2.25) == Budget("seconds", 1.5)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -12,7 +12,7 @@ from charrnn.core.train import train
 from charrnn.data.corpus import Corpus
 from charrnn.training import time_budget
 from charrnn.training.defaults import Budget
-from charrnn.training.time_budget import Deadline, config_for_time
+from charrnn.training.time_budget import Deadline, Stopwatch, config_for_time, seconds_done
 from tests.helpers.files import corpus_of, random_text, tiny_run
 from tests.helpers.models import B, T
 
@@ -139,3 +139,35 @@ def test_a_run_at_its_last_step_is_not_extended(state: TrainState, clock: Simple
     state.step = state.config.steps
     deadline.adjust_steps(state)
     assert state.step == state.config.steps
+
+
+# ---- the seconds of a run ----
+
+
+def test_the_seconds_of_a_run_that_did_not_count_them_follow_from_its_speed(
+    state: TrainState, corpus: Corpus, clock: SimpleNamespace
+) -> None:
+    assert seconds_done(state, corpus.ids) == clock.now == 0
+    for _ in train(state, corpus.ids):
+        pass
+    done = state.step * STEP + len(state.history) * HELD_OUT * CHAR
+    assert len(state.history) == 4
+    assert seconds_done(state, corpus.ids) == done
+    state.seconds = 7.5
+    assert seconds_done(state, corpus.ids) == 7.5
+
+
+@pytest.mark.parametrize("before", [None, 0.0, 20.0])
+def test_seconds_are_counted_over_all_processes_once_the_run_has_a_budget_in_time(
+    before: float | None, state: TrainState, clock: SimpleNamespace
+) -> None:
+    state.seconds = before
+    clock.now = 100.0
+    stopwatch = Stopwatch(state, began=98.0)
+    stopwatch.update(state)
+    assert state.seconds == before  # nothing was done
+    state.step = 3
+    for now in (101.0, 105.5):
+        clock.now = now
+        stopwatch.update(state)
+    assert state.seconds == (None if before is None else before + 7.5)
