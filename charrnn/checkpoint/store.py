@@ -1,8 +1,9 @@
 """A model file on disk, saved so that a crash at any moment leaves either the old file or the new one, whole."""
 
-import fcntl
-import glob
+import errno
 import os
+import re
+import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from charrnn.checkpoint.format import READ_ERRORS, ModelParts, from_file, model_from_file, to_bytes
-from charrnn.core.errors import CharRNNError, CheckpointError, LockedError
+from charrnn.checkpoint.lock import held
+from charrnn.core.errors import CharRNNError, CheckpointError
 from charrnn.core.state import TrainState
 
 
@@ -39,12 +41,22 @@ class CheckpointStore:
     def opened(self) -> Iterator[IO[bytes]]:
         """Open the file for reading, and turn every error in doing so into a CheckpointError."""
         try:
-            with self.path.open("rb") as file:
+            with self.open_file() as file:
                 yield file
         except OSError as error:
             raise CheckpointError(f"{self.name}: {reason(error)}") from error
         except READ_ERRORS as error:
             raise CheckpointError(f"{self.name}: not a whole model file ({reason(error)})") from error
+
+    def open_file(self) -> IO[bytes]:
+        """Open the file for reading; raises OSError unless it is a regular file."""
+        return open_regular(self.path)
+
+    def is_read_only(self) -> bool:
+        """Return whether there is a file that its owner has protected, or that this user may not write to."""
+        with suppress(OSError):
+            return not (self.path.stat().st_mode & 0o222 and os.access(self.path, os.W_OK))
+        return False
 
     def save(self, state: TrainState) -> None:
         """Replace the file; raises CheckpointError if that fails or the new file would not load again.
@@ -61,50 +73,56 @@ class CheckpointStore:
     def lock(self) -> Iterator[None]:
         """Hold the model's lock within the context; raises LockedError, naming its holder, if another process has it.
 
-        A path that is a device or a folder is refused with a CheckpointError, and never replaced.
+        A path that is a device or a folder, or a link to a file of another kind, is refused with a CheckpointError.
         """
-        if self.exists() and not os.path.isfile(self.path):
-            raise CheckpointError(f"{self.name}: exists and is not a file: choose another name")
-        lock, other = self.path.with_name(f"{self.path.name}.lock"), "?"
-        try:
-            file = open_locked(lock)
-        except BlockingIOError as error:
-            with suppress(OSError):  # the other process may be removing it just now
-                other = lock.read_text(errors="replace").strip() or other
-            raise LockedError(
-                f"{self.name}: process {other} is training this model: wait for it to finish, or stop it"
-            ) from error
-        except OSError as error:
-            raise CheckpointError(f"{self.name}: cannot be saved there: {reason(error)}") from error
-        try:
+        if problem := why_not_replaced(self.name, self.path):
+            raise CheckpointError(problem)
+        with held(self.path.with_name(f"{self.path.name}.lock"), self.name):
             self.remove_leftovers()
             yield
-        finally:  # if the removal fails, the lock is still released: a file without its process blocks nobody
-            with suppress(OSError):
-                lock.unlink()
-            with suppress(OSError):
-                file.close()
 
     def remove_leftovers(self) -> None:
-        """Remove the temporary files of writers that were killed, as far as possible."""
+        """Remove the temporary files of writers of this model that were killed, as far as possible."""
+        stale = re.compile(rf"\.{re.escape(self.path.name)}\.\d+\.tmp")
         with suppress(OSError):
-            for stale in self.path.parent.glob(f".{glob.escape(self.path.name)}.[0-9]*.tmp"):
+            for name in filter(stale.fullmatch, os.listdir(self.path.parent)):
                 with suppress(OSError):
-                    stale.unlink()
+                    os.unlink(self.path.with_name(name))
 
 
 def save_text(path: Path, text: str) -> None:
     """Write a text as UTF-8, replacing the file completely or not at all; raises CharRNNError if that fails.
 
-    A path that is a device or a folder is refused, and never replaced.
+    A path that is a device or a folder, or a link to a file of another kind, is refused.
     """
     target = Path(os.path.realpath(path))  # a symbolic link is kept, and its target replaced
-    if target.exists() and not target.is_file():
-        raise CharRNNError(f"{path}: exists and is not a file: choose another name")
+    if problem := why_not_replaced(str(path), target):
+        raise CharRNNError(problem)
     try:
         replace_file(target, text.encode("utf-8", "replace"), verify=lambda file: None)
     except OSError as error:
         raise CharRNNError(f"{path}: cannot be saved: {reason(error)}") from error
+
+
+def why_not_replaced(name: str, target: Path) -> str:
+    """Return why a file must not be replaced, empty if it may; `target` is the path of `name` without links.
+
+    A link may come from another person, in a downloaded folder for example: it may lead to a file of the same kind.
+    """
+    if os.path.exists(target) and not os.path.isfile(target):
+        return f"{name}: exists and is not a file: choose another name"
+    if target.suffix != Path(name).suffix:
+        return f"{name}: is a link to {target}, which is not a {Path(name).suffix} file: remove the link"
+    return ""
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file for reading; raises OSError for a device, a pipe or a folder, and never waits for one."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115  # returned
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "not a regular file: name a model file")
 
 
 def reason(error: Exception) -> str:
@@ -116,23 +134,6 @@ def reason(error: Exception) -> str:
     return message if readable and message else "unreadable"
 
 
-def open_locked(path: Path) -> IO[str]:
-    """Return a locked file that holds our process id; raises BlockingIOError if another process has locked it."""
-    while True:
-        file = path.open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                file.truncate(0)
-                file.write(f"{os.getpid()}\n")
-                file.flush()
-                return file
-        except BaseException:
-            file.close()
-            raise
-        file.close()  # its last holder has just removed it: try again with a new file
-
-
 def replace_file(path: Path, data: bytes, verify: Callable[[IO[bytes]], object]) -> None:
     """Replace a file so that a crash leaves either the old one or the new one.
 
@@ -142,8 +143,7 @@ def replace_file(path: Path, data: bytes, verify: Callable[[IO[bytes]], object])
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("xb") as file:
-            if path.exists():
-                os.chmod(beside, path.stat().st_mode)
+            keep_owner_and_mode(path, file.fileno())
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -158,3 +158,15 @@ def replace_file(path: Path, data: bytes, verify: Callable[[IO[bytes]], object])
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def keep_owner_and_mode(path: Path, file: int) -> None:
+    """Give an open file the owner, group and mode of the one at a path, as far as the file system permits."""
+    with suppress(OSError):
+        old, new = path.stat(), os.fstat(file)
+        if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+            with suppress(OSError):
+                os.fchown(file, -1, old.st_gid)
+            with suppress(OSError):
+                os.fchown(file, old.st_uid, -1)
+        os.fchmod(file, stat.S_IMODE(old.st_mode) & 0o777)

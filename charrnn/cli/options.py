@@ -19,6 +19,7 @@ from charrnn.terminal.streams import Color, say
 Command = TypeVar("Command", bound=Callable[..., None])
 Setting = tuple[Any, str | None, str]  # type, metavar, help
 
+NEEDS_NO_QUOTES = re.compile(r"\w[\w.,+@%-]*")  # names that mean themselves in bash, zsh and fish
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -74,8 +75,12 @@ def set_color(value: Color) -> Color:
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Return the names of models for shell completion; the shell itself completes paths."""
-    return sorted(path.stem for path in folder().glob("[!.]*.npz") if path.name.startswith(incomplete))
+    """Return the names of models for shell completion; the shell itself completes paths.
+
+    Shells insert what they are offered as it is, and zsh evaluates it: so only names that need no quoting are offered.
+    """
+    names = (path.stem for path in folder().glob("[!.]*.npz"))
+    return sorted(name for name in names if name.startswith(incomplete) and NEEDS_NO_QUOTES.fullmatch(name))
 
 
 MODEL = option(

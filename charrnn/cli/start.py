@@ -91,6 +91,8 @@ def start(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]
     """Return the state of the run and its text; raises CheckpointError rather than replace a model without --force."""
     exists = store.exists()
     if exists and request.resume:
+        if store.is_read_only() and not request.force:
+            raise CheckpointError(f"{store.name}: is read-only: use --force to replace it, or name another model")
         return resumed(store, request)
     if exists and not request.force:
         raise CheckpointError(f"{store.name}: already exists: use --resume to continue or --force to replace it")

@@ -1,6 +1,7 @@
 """Summaries of a run: its plan (train --dry-run), its end, and its model file (info), for people and as JSON."""
 
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from itertools import accumulate
@@ -63,7 +64,8 @@ def print_estimate(name: str, state: TrainState, text: Corpus, output: Output) -
 
 def print_summary(name: str, state: TrainState, seconds: float, chars: int) -> None:
     """Print the summary of a run to stderr: a card on a terminal, otherwise lines of key=value."""
-    next_command = f"charrnn sample -m {name}"
+    path = name if "/" in name or name.endswith(".npz") else f"./{name}"  # not a name in the folder of models
+    next_command = f"charrnn sample -m {shlex.quote(path)}"
     suggestion = advice(state)
     if can_overwrite(sys.stderr):
         rows = summary_rows(state, seconds, chars, columns(sys.stderr) - SUMMARY_LABEL_COLUMNS)

@@ -71,6 +71,33 @@ def test_the_mode_of_the_old_file_is_kept(mode: int, state: TrainState, path: Pa
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
+def test_the_owner_of_the_old_file_keeps_it(state: TrainState, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[int, int]] = []
+    path.touch()
+    old = os.stat(path)
+    real = os.fstat
+
+    def of_another_user(file: int) -> os.stat_result:
+        found = list(real(file))
+        found[stat.ST_UID], found[stat.ST_GID] = old.st_uid + 1, old.st_gid + 2
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "fchown", lambda file, *ids: given.append(ids))
+    monkeypatch.setattr(os, "fstat", of_another_user)
+    CheckpointStore(path).save(state)
+    assert given == [(-1, old.st_gid), (old.st_uid, -1)]
+
+
+@pytest.mark.parametrize("call", ["fchmod", "fchown"])
+def test_a_file_system_without_owners_or_modes_is_no_obstacle(
+    call: str, state: TrainState, good: bytes, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, call, lambda *_: fail(PermissionError(errno.EPERM, os.strerror(errno.EPERM))))
+    for _ in range(2):
+        CheckpointStore(path).save(state)
+    assert path.read_bytes() == good
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_symbolic_link_is_kept(there: bool, state: TrainState, good: bytes, path: Path) -> None:
     folder = path.parent / "elsewhere"
@@ -82,6 +109,23 @@ def test_a_symbolic_link_is_kept(there: bool, state: TrainState, good: bytes, pa
     assert path.is_symlink()
     assert (folder / "target.npz").read_bytes() == good
     assert list(folder.iterdir()) == [folder / "target.npz"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_to_a_file_of_another_kind_is_not_followed(there: bool, path: Path) -> None:
+    target = path.parent / "precious.txt"
+    if there:
+        target.write_text("keep")
+    path.symlink_to(target)
+    with pytest.raises(CheckpointError, match=r"is a link to .*precious\.txt, which is not a \.npz file: remove"):
+        CheckpointStore(path).lock().__enter__()
+    assert target.exists() == there
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "pipe"])
+def test_only_a_regular_file_is_read(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert refusal(tmp_path / name) == f"{tmp_path / name}: not a regular file: name a model file"
 
 
 def is_folder(file: int) -> bool:
@@ -292,7 +336,8 @@ def test_a_writer_killed_during_a_save_leaves_a_whole_file_and_blocks_nobody(
 
 
 def test_only_the_temporary_files_of_this_model_are_removed(path: Path) -> None:
-    others = {path.with_name(name) for name in (".m1.npz.7.tmp", ".m[1].npz", "m[1].npz.7.tmp", ".m[1].npz.7.txt")}
+    names = (".m1.npz.7.tmp", ".m[1].npz", "m[1].npz.7.tmp", ".m[1].npz.7.txt", ".m[1].npz.2024.7.tmp")
+    others = {path.with_name(name) for name in names}
     for file in others | {path.with_name(".m[1].npz.7.tmp")}:
         file.touch()
     with CheckpointStore(path).lock():
@@ -357,6 +402,14 @@ def test_a_text_that_cannot_be_saved_leaves_only_the_old_file(tmp_path: Path, mo
     with pytest.raises(CharRNNError, match=r"a\.html: cannot be saved: No space left"):
         save_text(tmp_path / "a.html", "new")
     assert contents(tmp_path) == {"a.html": b"old"}
+
+
+def test_a_text_does_not_replace_a_file_of_another_kind_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("keep")
+    (tmp_path / "a.html").symlink_to("notes.txt")
+    with pytest.raises(CharRNNError, match=r"a\.html: is a link to .*notes\.txt, which is not a \.html file"):
+        save_text(tmp_path / "a.html", "new")
+    assert (tmp_path / "notes.txt").read_text() == "keep"
 
 
 @pytest.mark.parametrize("name", [".", os.devnull, "nowhere/a.html"])

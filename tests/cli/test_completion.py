@@ -1,4 +1,5 @@
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -131,6 +132,21 @@ def test_each_shell_gets_its_own_format_and_nothing_heavy_is_imported(
     settings = {"_CHARRNN_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "charrnn eval -m no", **env}
     result = ok(env=settings, prelude=HEAVY)
     assert (result.text.strip(), result.err) == (offered, "[]\n")
+
+
+HOSTILE = ("x$(touch HERE)", "x`touch HERE`", "x;touch HERE", "x\ny", "x y", "-x", "x'", "x&", "~x", "x:y", "*", "x\\")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_model_whose_name_a_shell_would_evaluate_is_not_offered(models: Path, shell: str) -> None:
+    for name in (*HOSTILE, "größe-1.5"):
+        (models / "checkpoints" / f"{name}.npz").touch()
+    settings = {"COMP_WORDS": "charrnn sample -m ", "COMP_CWORD": "3", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    settings |= {"_CHARRNN_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "charrnn sample -m "}
+    offered = ok(env=settings).text
+    assert set(re.findall(r"[^\s\"()]+", offered.split("((")[-1].split("))")[0])) == {
+        *("größe-1.5", "notes", "novel", "poems")
+    }
 
 
 def test_models_are_completed_in_the_folder_of_models(models: Path) -> None:

@@ -1,5 +1,8 @@
+import json
 import math
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli.summary import advice, summary_fields, summary_rows
 from charrnn.core.state import Best, TrainState
 from tests.conftest import Run
+from tests.helpers.command import SHORT, ok
 
 
 @pytest.fixture
@@ -61,6 +65,13 @@ def test_a_run_out_of_patience_is_reported(state: TrainState) -> None:
         "done": "x", "step": 40, "steps": 100, "patience": 2, "best_step": 20, "best_val_bits": "2.0000",
         "seconds": "2.0", "chars_per_second": "300",
     }  # fmt: skip
+
+
+def test_the_next_command_can_be_pasted_whatever_the_name(work: Path) -> None:
+    for name in ("it's $(touch HERE).npz", "./without-ending"):
+        result = ok("train", "a.txt", *SHORT, "-m", name)
+        (line,) = (line for line in result.err.splitlines() if line.startswith("next="))
+        assert shlex.split(json.loads(line.removeprefix("next="))) == ["charrnn", "sample", "-m", name]
 
 
 @pytest.mark.parametrize("width", [20, 50, 200])

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-WATCHED = ("open", "close", "fsync", "replace", "chmod", "unlink", "stat")  # of os
+WATCHED = (  # of os
+    *("open", "close", "fsync", "replace", "unlink", "stat", "fstat"),
+    *("fchmod", "fchown", "ftruncate", "pwrite", "listdir"),
+)
 BUFFERS = {"r": io.BufferedReader, "x": io.BufferedWriter, "w": io.BufferedWriter, "a+": io.BufferedRandom}
 Do = Callable[[], Any]
 

@@ -3,7 +3,6 @@
 import io
 import math
 from pathlib import Path
-from typing import cast
 
 from charrnn.checkpoint.format import ModelParts, to_bytes
 from charrnn.checkpoint.store import CheckpointStore
@@ -15,22 +14,16 @@ from tests.robustness.experiment import Experiment
 STRIDE = 1_000_003  # a prime, so that a few attempts are spread over the file and all attempts cover it
 
 
-class Held:
-    """A path to a file in memory, so that a million of them can be loaded."""
+class Held(CheckpointStore):
+    """A store of a file in memory, so that a million of them can be loaded."""
 
     def __init__(self, data: bytes) -> None:
+        super().__init__(Path("held.npz"))
         self.data = data
 
-    def open(self, mode: str) -> io.BytesIO:
+    def open_file(self) -> io.BytesIO:
         """Open it for reading."""
         return io.BytesIO(self.data)
-
-
-def held(data: bytes) -> CheckpointStore:
-    """Return a store of a file in memory."""
-    store = CheckpointStore(Path("held.npz"))
-    store.path = cast(Path, Held(data))
-    return store
 
 
 def loaded(data: bytes) -> bytes | None:
@@ -40,7 +33,7 @@ def loaded(data: bytes) -> bytes | None:
     """
     in_part = trained_part(data)
     try:
-        whole = held(data).load()
+        whole = Held(data).load()
     except CheckpointError:
         return None
     parts = whole.best_model, whole.vocab, whole.config, whole.origin
@@ -51,7 +44,7 @@ def loaded(data: bytes) -> bytes | None:
 def trained_part(data: bytes) -> tuple[object, ...] | None:
     """Load a model as sampling and scoring do; return its contents, None if it is refused."""
     try:
-        return content(held(data).load_model())
+        return content(Held(data).load_model())
     except CheckpointError:
         return None
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from charrnn.checkpoint import archive as archives
 from charrnn.checkpoint import format as bytes_of_a_file
-from charrnn.checkpoint import store
+from charrnn.checkpoint import lock, store
 from charrnn.cli import streams
 from charrnn.core import state, train
 from tests.robustness import disks, guided, night, starts
@@ -61,7 +61,7 @@ def no_verification() -> None:
 
 def no_lock() -> None:
     """The lock has no effect."""
-    replace(store, fcntl=Proxy(fcntl, flock=lambda *_: None))
+    replace(lock, fcntl=Proxy(fcntl, flock=lambda *_: None))
 
 
 def pickle_allowed() -> None:
