@@ -8,6 +8,7 @@ from charrnn.api import Model
 from charrnn.cli.eval_inputs import EncodedText, note_unknown, open_texts
 from charrnn.cli.streams import Output
 from charrnn.core.score import bits
+from charrnn.data.normalization import normalized_blocks
 from charrnn.evaluation.characters import Prediction, likeliest, predictions
 
 ESCAPES = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\r"}  # characters that break a row
@@ -17,7 +18,7 @@ def score_characters(names: Sequence[str], model: Model, output: Output) -> None
     """Write one row per character of each text, read as one stream."""
     vocab = model.vocab
     for name, blocks in open_texts(names, model, output):
-        to_score, to_write = tee(vocab.normalized_blocks(blocks))
+        to_score, to_write = tee(normalized_blocks(blocks, vocab.normalize))
         text = EncodedText(to_score, vocab)
         found = predictions(model.network, text, vocab.start_id)
         for prediction, character in zip(found, chain.from_iterable(to_write), strict=True):

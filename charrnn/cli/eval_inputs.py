@@ -10,6 +10,7 @@ from charrnn.core.errors import TextError
 from charrnn.core.ops import Ids
 from charrnn.core.vocab import UNKNOWN, Vocab, text_of
 from charrnn.data.corpus import load_corpus
+from charrnn.data.normalization import normalized_blocks
 from charrnn.data.reading import read_text
 from charrnn.evaluation.lines import count_replaced
 
@@ -22,7 +23,7 @@ class EncodedText:
     """The ids of a text, which can be read once, block by block; counts the characters that the vocabulary lacks."""
 
     def __init__(self, blocks: Iterable[str], vocab: Vocab) -> None:
-        self.blocks, self.vocab = vocab.normalized_blocks(blocks), vocab
+        self.blocks, self.vocab = normalized_blocks(blocks, vocab.normalize), vocab
         self.unknown = self.replaced = 0  # characters without an id; characters replaced by the unknown symbol
 
     def __iter__(self) -> Iterator[Ids]:

@@ -20,6 +20,7 @@ from charrnn.cli.streams import Output
 from charrnn.core.errors import TextError
 from charrnn.core.score import bits
 from charrnn.core.vocab import UNKNOWN
+from charrnn.data.normalization import normalized_blocks
 from charrnn.evaluation.characters import predictions
 from charrnn.plots.heatmap import BITS, Heatmap, Piece, diverging_scale
 from charrnn.plots.html import page, text_html
@@ -40,7 +41,7 @@ class Canvas:
     def texts(self, names: Sequence[str]) -> Iterator[tuple[str, Iterator[str]]]:
         """Yield the name and the pieces of each text, normalized for the model."""
         for name, blocks in open_texts(names, self.model, self.output):
-            yield name, self.pieces(name, self.model.vocab.normalized_blocks(blocks))
+            yield name, self.pieces(name, normalized_blocks(blocks, self.model.vocab.normalize))
 
     def pieces(self, name: str, blocks: Iterable[str]) -> Iterator[str]:
         """Cut blocks into pieces, so that a text is drawn as it is read; at its end note the unknown characters.

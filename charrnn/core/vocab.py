@@ -1,8 +1,7 @@
 """The vocabulary: the code points that a model knows, and their ids 0 … V-1."""
 
-import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +13,6 @@ from charrnn.core.ops import Ids
 
 CODE_POINTS = 0x110000
 NORMALIZATIONS = ("none", "nfc", "nfd")
-SAFE_CUT = re.compile(r"[\0-\x7f\u3041-\u3096\u4e00-\u9fff]")  # combines with no character before it
 UNKNOWN = -1  # the id of a character outside a vocabulary that has no unknown symbol
 
 Codes = NDArray[np.unsignedinteger]
@@ -44,20 +42,6 @@ def normalized(text: str, form: str) -> str:
     if form == "nfc":
         return unicodedata.normalize("NFC", text)
     return unicodedata.normalize("NFD", text) if form == "nfd" else text
-
-
-def normalized_blocks(blocks: Iterable[str], form: str) -> Iterator[str]:
-    """Yield a text that comes in blocks in Unicode normal form, cut where no character combines with the one before."""
-    if form == "none":
-        yield from blocks
-        return
-    held = ""
-    for block in blocks:
-        text = held + block
-        cut = next((m.start() for i in range(len(text) - 1, -1, -1) if (m := SAFE_CUT.match(text, i))), 0)
-        held = text[cut:]
-        yield normalized(text[:cut], form)
-    yield normalized(held, form)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +115,6 @@ class Vocab:
     def normalized(self, text: str) -> str:
         """Return a text in the vocabulary's Unicode form. Every text is normalized once, before it is encoded."""
         return normalized(text, self.normalize)
-
-    def normalized_blocks(self, blocks: Iterable[str]) -> Iterable[str]:
-        """Return a text that comes in blocks in the vocabulary's Unicode form."""
-        return normalized_blocks(blocks, self.normalize)
 
     def encode(self, text: str) -> Ids:
         """Return the ids of a normalized text, (N,); UNKNOWN for characters outside the vocabulary."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from charrnn.core.errors import TextError, UsageError
-from charrnn.core.vocab import normalized_blocks
+from charrnn.data.normalization import normalized_blocks
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

@@ -9,9 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from charrnn.core.errors import TextError, UsageError
-from charrnn.core.vocab import NORMALIZATIONS, SAFE_CUT, normalized
+from charrnn.core.vocab import NORMALIZATIONS, normalized
 from charrnn.data import reading
 from charrnn.data.corpus import load_corpus
+from charrnn.data.normalization import SAFE_CUT
 from charrnn.data.reading import STDIN, byte_blocks, characters, read_text
 from tests.data.texts import file_in, give_stdin, text_of
 
