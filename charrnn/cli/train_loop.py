@@ -1,5 +1,6 @@
 """The training loop of the command: reports, saves, deadline and interrupts."""
 
+import traceback
 from dataclasses import dataclass
 
 from charrnn.checkpoint.store import CheckpointStore
@@ -35,21 +36,27 @@ class Saver:
         return self.timer.due(report.step) if isinstance(report, StepReport) else report.best
 
     def save(self) -> None:
-        """Save unless the file is up to date; raises DivergedError for finite weights whose scores are not finite.
+        """Save unless the file is up to date, and report it; raises like `write`."""
+        if self.write():
+            self.reporter.event("save", step=self.saved_step, model=self.store.name)
 
+    def write(self) -> bool:
+        """Save unless the file is up to date; return whether it was not.
+
+        Raises CheckpointError if that fails, and DivergedError for finite weights whose scores are not finite.
         The loss of a step belongs to the weights before its update, so the updated weights are checked here.
         """
         step, validations = self.state.step, len(self.state.history)
         if (step, validations) == (self.saved_step, self.saved_validations):
-            return
+            return False
         try:
             score_ids(self.state.model, [self.text.ids[:CHECKED_CHARS]], self.state.vocab.start_id)
         except DivergedError as error:
             raise DivergedError(f"step {step}: {error}") from error
         self.stopwatch.update(self.state)
         self.store.save(self.state)
-        self.reporter.event("save", step=step, model=self.store.name)
         self.saved_step, self.saved_validations = step, validations
+        return True
 
     def try_save(self) -> None:
         """Save during training: a failure is only a warning, as the old file is intact and a later save may succeed."""
@@ -59,9 +66,32 @@ class Saver:
             say(f"warning: {error}; training continues, the file has step {self.saved_step}")
         self.timer.restart()
 
+    def rescue(self, error: BaseException) -> None:
+        """Save a run that ends with an error, unless the error left its weights half updated; note where it is."""
+        try:
+            if not in_update(error):
+                self.write()
+        except Exception as failure:  # the first error is the one to report
+            say(f"warning: {failure}")
+        self.note_stop()
+
+    def note_stop(self) -> None:
+        """Note the step that the file has after a run that has stopped early."""
+        step, name = self.saved_step, self.store.name
+        self.reporter.output.note(f"stopped at step {step:,} and saved: continue {name} with --resume")
+
+
+def in_update(error: BaseException) -> bool:
+    """Return whether an error occurred in an optimizer, so that some weights may be updated and others not."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") == "charrnn.core.optim" for frame in frames)
+
 
 def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadline | None) -> None:
-    """Train, and save before the first step, during training and at the end, so that the file is always complete."""
+    """Train, and save before the first step, during training and at the end, so that the file is always complete.
+
+    Whatever else ends the run, such as a reader that has gone away or a worker that was killed, it is saved first.
+    """
     state, name = saver.state, saver.store.name
     saver.save()
     try:
@@ -77,7 +107,13 @@ def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadli
         saver.save()
     except DivergedError as error:
         raise DivergedError(f"{error}; {name} keeps the model of step {saver.saved_step}") from error
+    except CheckpointError:  # of the last save
+        raise
+    except BaseException as error:
+        reporter.close()
+        saver.rescue(error)
+        raise
     finally:
         reporter.close()
     if interrupt.number:
-        reporter.output.note(f"stopped at step {state.step:,} and saved: continue {name} with --resume")
+        saver.note_stop()

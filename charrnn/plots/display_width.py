@@ -9,6 +9,7 @@ CONTROL_PICTURES = {
     0x7F: 0x2421,
     **dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], REPLACEMENT),
 }  # what is shown for control characters: C0, C1 and bidirectional
+IN_ONE_LINE = {**CONTROL_PICTURES, 9: 0x2409, 10: 0x240A, 0x2028: REPLACEMENT, 0x2029: REPLACEMENT}
 NOT_IN_FILES = [0x2028, 0x2029, *range(0xD800, 0xE000), 0xFFFE, 0xFFFF]  # line separators; what XML must not contain
 DRAWABLE = {**CONTROL_PICTURES, **dict.fromkeys(NOT_IN_FILES, REPLACEMENT)}
 COMBINING = {"Mn", "Mc", "Me", "Cf"}  # categories of characters without a cell: accents, vowel signs, selectors
@@ -20,6 +21,11 @@ ZERO_WIDTH_JOINER = "\u200d"
 def visible(text: str) -> str:
     """Return text with control characters as symbols, so that none can command a terminal."""
     return text.translate(CONTROL_PICTURES)
+
+
+def one_line(text: str) -> str:
+    """Return text as visible does, with newlines and tabs as symbols too, so that a name cannot forge another line."""
+    return text.translate(IN_ONE_LINE)
 
 
 def drawable(text: str) -> str:

@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 from typing import Any, Literal, TextIO
 
-from charrnn.plots.display_width import visible
+from charrnn.plots.display_width import one_line
 
 Color = Literal["auto", "always", "never"]
 color: Color = "auto"  # the --color of this process
@@ -71,11 +71,11 @@ NOTES = Notes()
 
 
 def say(text: str) -> None:
-    """Write a line to stderr."""
-    NOTES.write((visible(text) if is_terminal(sys.stderr) else text) + "\n")
+    """Write a line to stderr: one line, without control characters, whatever names it contains."""
+    NOTES.write(f"{one_line(text)}\n")
 
 
 def say_error(text: str) -> None:
     """Write an error to stderr as one line, red if stderr has colour."""
-    line = visible(" ".join(text.splitlines()))
+    line = one_line(" ".join(text.splitlines()))
     NOTES.write(f"\x1b[31m{line}\x1b[0m\n" if has_color(sys.stderr) else f"{line}\n")

@@ -186,7 +186,7 @@ def test_a_stop_that_cannot_be_written_is_noted() -> None:
     line = ("sample", "-n", 20, "--seed", 1, "-m", "a")
     result = ok(*line, "--stop", "né\n")
     assert result.text == ok(*line).text
-    assert result.err == "--stop né\n: never written, because the model does not know U+00E9 é\n"
+    assert result.err == "--stop né␊: never written, because the model does not know U+00E9 é\n"
     assert ok(*line, "--stop", "né", "-q").err == ""
 
 

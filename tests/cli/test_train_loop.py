@@ -103,12 +103,87 @@ def test_a_diverging_run_keeps_the_last_good_model(work: Path) -> None:
     ok("sample", "-n", 5, "-q")
 
 
-def test_training_ends_quietly_when_the_reader_of_its_events_goes_away(work: Path) -> None:
+def stopped_at() -> int:
+    """Return the step of the model that a run has left, alone in its folder."""
+    assert os.listdir("checkpoints") == ["a.npz"]
+    return CheckpointStore(Path("checkpoints/a.npz")).load().step
+
+
+def test_training_ends_quietly_when_the_reader_of_its_events_goes_away_and_is_saved(work: Path) -> None:
     with start(*LONG, "-q") as process:
         read_until(process, "step", 3)
         assert closed_early(process) == Result(0, b"", "")
-    assert CheckpointStore(Path("checkpoints/a.npz")).load().step < 120
-    assert os.listdir("checkpoints") == ["a.npz"]
+    assert 3 <= stopped_at() < 120
+
+
+def test_a_run_without_its_reader_says_where_it_is_saved(long_run: Run, work: Path) -> None:
+    with start(*LONG) as process:
+        read_until(process, "step", 7)
+        result = closed_early(process)
+    step = stopped_at()
+    assert result.code == 0
+    assert result.err.endswith(f"stopped at step {step} and saved: continue checkpoints/a.npz with --resume\n")
+    ok(*LONG)
+    assert Path("checkpoints/a.npz").read_bytes() == long_run.model.read_bytes()
+
+
+FULL_LATER = """
+import os
+from charrnn.cli.streams import Output
+real, seen = Output.record, []
+def record(self, values):
+    seen.append(values)
+    if len(seen) == 9:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+    real(self, values)
+Output.record = record
+"""
+
+
+def test_a_run_whose_log_becomes_full_is_saved(work: Path) -> None:
+    result = charrnn(*LONG, prelude=FULL_LATER)
+    assert result.code == 1
+    assert result.err.endswith("charrnn: stdout: No space left on device\n")
+    assert f"stopped at step {stopped_at()} and saved" in result.err
+    assert stopped_at() > 0
+
+
+TWO_CORES = "from charrnn.parallel import cores; cores.core_count = lambda: 2"
+
+
+def test_a_run_whose_worker_is_killed_is_saved(work: Path) -> None:
+    line = ("train", "a.txt", *NETWORK[:-1], 32, "--seq-len", 8, "--steps", 5000, "--json")
+    with start(*line, prelude=TWO_CORES) as process:
+        read_until(process, "step", 5)
+        worker = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
+        os.kill(worker, signal.SIGKILL)
+        result = finish(process)
+    assert result.code == 1
+    assert result.err.splitlines()[-1].startswith("charrnn: a worker process died")
+    assert f"stopped at step {stopped_at():,} and saved" in result.err
+    assert stopped_at() >= 5
+
+
+@pytest.mark.parametrize(("where", "saved"), [("optim", 0), ("network", 3)])
+def test_a_run_that_an_update_left_half_done_is_not_saved(where: str, saved: int, work: Path) -> None:
+    owner, name = {"optim": ("optim", "drop_subnormals"), "network": ("network.Network", "loss_and_gradients")}[where]
+    prelude = FAILING.format(owner=owner, name=name)
+    result = charrnn("train", "a.txt", *NETWORK, "--optimizer", "sgd", "--steps", 9, "--threads", 1, prelude=prelude)
+    assert result.code == 1
+    assert "not enough memory" in result.err
+    assert stopped_at() == saved
+
+
+FAILING = """
+from charrnn.core import network, optim
+real, calls = {owner}.{name}, []
+def failing(*args, **options):
+    calls.append(1)
+    if len(calls) == 4:
+        raise MemoryError
+    return real(*args, **options)
+{owner}.{name} = failing
+"""
 
 
 def test_the_model_does_not_depend_on_stderr(trained: Run, work: Path) -> None:
