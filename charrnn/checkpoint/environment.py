@@ -1,6 +1,11 @@
-"""What the last bits of a run's results depend on besides its model file, and how that has changed since its start."""
+"""The machine: what the last bits of a run depend on besides its model file, and how much memory there is."""
 
 import os
+import re
+import resource
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,3 +32,35 @@ def changes(state: TrainState) -> dict[str, tuple[str | None, str]]:
     """Return how this environment differs from the one that a run began in: name -> (then, now)."""
     then, now = state.environment, environment()
     return {name: (then.get(name), value) for name, value in now.items() if then.get(name) != value}
+
+
+def available_bytes() -> int | None:
+    """Return how much memory this process can still get, as far as the system says; None if it does not say."""
+    found = min(free_amounts(Path("/")), default=None)
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == resource.RLIM_INFINITY:
+        return found
+    used = sum(map(int, re.findall(r"^\d+", contents(Path("/proc/self/statm"))))) * resource.getpagesize()
+    return max(0, min(soft - used, found if found is not None else soft))
+
+
+def free_amounts(root: Path) -> Iterator[int]:
+    """Yield the free memory of the system, swap included, and of the control group, under the root of the file system.
+
+    Memory that holds files counts as free, since the system gives it up when a process needs it.
+    """
+    free = re.findall(r"^(?:MemAvailable|SwapFree): +(\d+) kB", contents(root / "proc/meminfo"), re.MULTILINE)
+    if free:
+        yield 1024 * sum(map(int, free))
+    group = root / "sys/fs/cgroup"
+    limit, used, parts = (contents(group / f"memory.{name}") for name in ("max", "current", "stat"))
+    files = re.search(r"^file (\d+)", parts, re.MULTILINE)
+    if limit.strip().isdigit() and used.strip().isdigit():
+        yield max(0, int(limit) - int(used) + (int(files[1]) if files else 0))
+
+
+def contents(path: Path) -> str:
+    """Return the text of a file of the system, empty where there is none."""
+    with suppress(OSError):
+        return path.read_text()
+    return ""

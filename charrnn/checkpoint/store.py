@@ -129,9 +129,18 @@ def reason(error: Exception) -> str:
     """Return an error's message if it was written for people, without unprintable characters, which a file may hold."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
+    if is_shortage(error):
+        return "not enough memory"
     readable = isinstance(error, ValueError | zipfile.BadZipFile | CharRNNError)
     message = "".join(c if c.isprintable() else "\ufffd" for c in str(error).split("\n")[0][:200])
     return message if readable and message else "unreadable"
+
+
+def is_shortage(error: BaseException | None) -> bool:
+    """Return whether an error is a lack of memory, or followed one: zipfile then reports a closed file."""
+    while error and not isinstance(error, MemoryError):
+        error = error.__context__
+    return error is not None
 
 
 def replace_file(path: Path, data: bytes, verify: Callable[[IO[bytes]], object]) -> None:

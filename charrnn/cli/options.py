@@ -138,8 +138,12 @@ def in_units(seconds: float) -> str:
 
 
 def use_threads(count: int | None, *, shared: bool = False) -> None:
-    """Use `count` cores, or all if None, and one per matrix product or all if `shared`; call before importing numpy."""
-    cores.limit = count
+    """Use `count` cores, or all if None, and one per matrix product or all if `shared`; call before importing numpy.
+
+    More cores than there are would only be processes that wait for each other, so a larger count means all.
+    """
+    cores.limit = None
+    cores.limit = count and min(count, cores.core_count())
     cores.limit_product_threads(cores.core_count() if shared else 1)
 
 

@@ -17,6 +17,7 @@ from charrnn.core.train import split_text
 from charrnn.core.vocab import Vocab
 from charrnn.data.corpus import Corpus
 from charrnn.training.defaults import Budget, default_batch_size, default_dropout, default_eval_every, default_steps
+from charrnn.training.estimate import require_memory
 
 # the settings that a resume may change
 CHANGEABLE = ("lr", "schedule", "warmup", "weight_decay", "grad_clip", "eval_every", "patience")
@@ -55,7 +56,8 @@ def budget_in_steps(budget: Budget, to_train: Ids, B: int, T: int) -> dict[str, 
 
 
 def start_run(config: ModelConfig, train_config: TrainConfig, text: Corpus) -> TrainState:
-    """Return a run on a text at step 0."""
+    """Return a run on a text at step 0; raises CharRNNError if it would need more memory than there is."""
+    require_memory(config, train_config, len(text.ids))
     state = new_run(config, train_config, text.vocab, Origin(text.sources, text.sha256, len(text.ids)))
     state.environment = environment()
     return state

@@ -3,10 +3,16 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
+from charrnn.checkpoint.environment import available_bytes
 from charrnn.core.batches import Batches
-from charrnn.core.config import ModelConfig
-from charrnn.core.model import parameter_shapes, size_of
+from charrnn.core.cells import CELLS
+from charrnn.core.config import ModelConfig, TrainConfig
+from charrnn.core.errors import CharRNNError
+from charrnn.core.model import CharRNN, parameter_shapes, size_of
 from charrnn.core.ops import Ids
+from charrnn.core.optim import OPTIMIZERS
 from charrnn.core.state import TrainState
 from charrnn.core.train import masks, out_of_patience, split_text, validation_due
 from charrnn.evaluation.text import workspace_bytes
@@ -68,20 +74,34 @@ def remaining(state: TrainState) -> tuple[int, int]:
 
 
 def training_memory(state: TrainState) -> int:
-    """Return the bytes that training keeps allocated, besides the program itself.
+    """Return the bytes that training keeps allocated, besides the program itself."""
+    return memory_needed(state.model.config, state.config, state.origin.chars)
+
+
+def memory_needed(network: ModelConfig, config: TrainConfig, chars: int) -> int:
+    """Return the bytes that training on a text of `chars` characters keeps allocated, without allocating them.
 
     These are the parameters, a gradient for each part of the streams, the optimizer's slots, the carried state, the
     best weights, and the workspaces of a window and, with held-out text, of a validation. The temporary arrays of a
     step or a save are not included.
     """
-    config, model, T = state.config, state.model, state.config.seq_len
+    shapes, T, B = parameter_shapes(network), config.seq_len, config.batch_size
+    model = CharRNN(network, np.broadcast_to(np.float32(0), size_of(shapes)))  # a vector that takes no memory
     vectors = 1 + stream_parts(model, config) + bool(config.val_fraction)
-    slots = sum(slot.nbytes for slot in state.slots.values())
-    carried = sum(array.nbytes for layer in state.carried for array in layer)
-    training = sum(network.cache_bytes(T, config.batch_size, masks(config)) for network in model.networks)
-    held_out = state.origin.chars * config.val_fraction
+    slots = size_of(OPTIMIZERS[config.optimizer].slots(shapes))
+    carried = network.ensemble * network.num_layers * len(CELLS[network.recurrence].state) * network.hidden_size * B
+    training = sum(part.cache_bytes(T, B, masks(config)) for part in model.networks)
+    held_out = chars * config.val_fraction
     validation = workspace_bytes(model, int(held_out)) if held_out else 0
-    return vectors * model.vector.nbytes + slots + carried + training + validation
+    return (vectors * model.vector.size + slots + carried) * model.vector.itemsize + training + validation
+
+
+def require_memory(network: ModelConfig, config: TrainConfig, chars: int) -> None:
+    """Raise CharRNNError, with figures, if training needs more memory than there is."""
+    needed, available = memory_needed(network, config, chars), available_bytes()
+    if available is not None and needed > available:
+        figures = f"training needs {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are available"
+        raise CharRNNError(f"{figures}: use a smaller --hidden-size, --num-layers, --batch-size or --seq-len")
 
 
 def network_fit(config: ModelConfig, chars: int) -> tuple[Fit, int | None]:

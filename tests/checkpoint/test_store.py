@@ -268,6 +268,26 @@ def test_a_path_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     assert not CheckpointStore(long_name).exists()
 
 
+class ShortOfMemory(io.BytesIO):
+    """A buffer that cannot grow beyond 5,000 bytes."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() > 5000:
+            raise MemoryError
+        return super().write(data)
+
+
+def test_a_shortage_of_memory_in_a_save_is_named(
+    state: TrainState, good: bytes, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(good)
+    monkeypatch.setattr(io, "BytesIO", ShortOfMemory)
+    with pytest.raises(CheckpointError) as raised:
+        CheckpointStore(path).save(state)
+    assert str(raised.value) == f"{path}: cannot be saved: not enough memory"
+    assert path.read_bytes() == good
+
+
 # ---- several writers, and killed ones ----
 
 DYING_WRITER = """

@@ -121,3 +121,15 @@ def test_notes_on_the_text_go_to_stderr(work: Path) -> None:
     Path("a.txt").write_text(TEXT.replace("\n", "\r\n"))
     assert ok(*DRY).err == "a.txt: CR LF became LF\n"
     assert ok(*DRY, "-q").err == ""
+
+
+@pytest.mark.parametrize("more", [("--dry-run",), ()])
+def test_a_network_that_needs_more_memory_than_there_is_is_refused_before_it_is_made(
+    more: tuple[str, ...], work: Path
+) -> None:
+    gigabyte = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))"
+    line = ("train", "a.txt", "--hidden-size", 16384, "--steps", 1, "-q", *more)
+    result = charrnn(*line, prelude=gigabyte)
+    refused(result, 1, "training needs ", " GB of memory, and 0.", "GB are available: use a smaller --hidden-size")
+    assert 30 < float(result.err.split()[3]) < 90
+    assert contents(work).keys() == {"a.txt"}

@@ -144,5 +144,14 @@ def test_every_option_has_a_variable(name: str) -> None:
 
 
 def test_threads_are_set_before_the_matrix_library_starts(work: Path) -> None:
-    ok("train", "a.txt", *NETWORK, "--steps", 1, "--threads", 3, "-q")
+    three = "import os; os.sched_getaffinity = lambda _: {0, 1, 2}"
+    ok("train", "a.txt", *NETWORK, "--steps", 1, "--threads", 3, "-q", prelude=three)
     assert CheckpointStore(Path("checkpoints/a.npz")).load().environment["threads"] == "3"
+
+
+@pytest.mark.parametrize(("given", "used"), [("1000", 3), ("2", 2), (None, None)])
+def test_no_more_cores_are_used_than_there_are(model: Path, given: str | None, used: int | None) -> None:
+    three = "import os; os.sched_getaffinity = lambda _: {0, 1, 2}\n"
+    shown = "import atexit; from charrnn.parallel import cores; atexit.register(lambda: print(cores.limit))"
+    threads = () if given is None else ("--threads", given)
+    assert ok("sample", "-n", 0, "-q", *threads, prelude=three + shown).text.strip() == str(used)
