@@ -82,6 +82,8 @@ ESCAPE = re.compile(
     r"|N\{[^}]*\}|[pP](?:\{[^}]*\}|[A-Za-z])|[^A-Za-z0-9])",
     re.DOTALL,
 )
+TOKEN = re.compile(rf"{SET.pattern}|\\.|[()|]|\{{(\d*),?(\d*)\}}|.", re.DOTALL)
+MAX_EXPANSION = 1_000_000  # characters of a pattern with its counts written out
 REPEATS = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
 
@@ -93,10 +95,31 @@ def compiled(pattern: str) -> "regex.Pattern[str]":
         raise UsageError("--regex needs the regex package: pip install 'charrnn[regex]'") from error
     if re.search(r"\{\d*,?\d{5}", pattern):  # the package takes gigabytes to compile some of them
         raise PatternError("a count is above 9999")
+    if expansion(pattern) > MAX_EXPANSION:  # nested counts multiply, and the package writes them out
+        raise PatternError(f"its counts multiply to more than {MAX_EXPANSION:,} characters: use smaller counts")
     try:
         return regex.compile(pattern)
     except (regex.error, OverflowError, RecursionError) as error:
         raise PatternError(str(error)) from error
+
+
+def expansion(pattern: str) -> int:
+    """Return how many characters a pattern would have with its counts written out, approximately; never compile it."""
+    groups, last = [0], 0  # the sizes of the open groups so far, and that of the item before
+    for token in TOKEN.finditer(pattern):
+        counts = [int(count) for count in token.groups() if count]
+        if counts:
+            groups[-1] += last * (max(counts) - 1)
+            last *= max(counts)
+        elif token[0] == "(":
+            groups.append(0)
+        elif token[0] == ")" and len(groups) > 1:
+            last = groups.pop()
+            groups[-1] += last
+        else:
+            last = 1
+            groups[-1] += 1
+    return sum(groups)
 
 
 def walk(node: tuple[object, ...]) -> Iterator[object]:

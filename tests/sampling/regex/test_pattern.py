@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from charrnn.core.errors import UsageError
 from charrnn.sampling.regex import derivatives
+from charrnn.sampling.regex.parser import expansion
 from charrnn.sampling.regex.pattern import Pattern, PatternConstraint
 
 SYMBOLS = ["\n", " ", "a", "b", "é"]
@@ -213,3 +214,29 @@ def test_a_missing_regex_package_is_named_with_its_install_command(monkeypatch: 
     monkeypatch.setitem(sys.modules, "regex", None)
     with pytest.raises(UsageError, match=r"pip install 'charrnn\[regex\]'$"):
         pattern_of("a")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "size"),
+    [
+        ("", 0),
+        ("abc|d", 5),
+        ("a{3}", 3),
+        ("a{2,5}b", 6),
+        ("(ab{2}){10}", 30),
+        ("(((a{99}){99}){99}){99}", 99**4),
+        (r"\{99}[{99}]", 4 + 1),
+        ("(?:ab){3,}", 12),
+        ("(a", 1),
+        (")a{7}", 8),
+    ],
+)
+def test_the_size_of_a_pattern_with_its_counts_written_out(pattern: str, size: int) -> None:
+    assert abs(expansion(pattern) - size) <= 9 * ("?" in pattern)
+
+
+@pytest.mark.parametrize("pattern", ["(((a{99}){99}){99}){99}", "((a|b){0,9999}c){9999}", "(a{9999}){9}" * 20])
+def test_nested_counts_are_refused_before_anything_is_compiled(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regex.compile", lambda pattern: pytest.fail("compiled"))
+    with pytest.raises(UsageError, match="its counts multiply to more than 1,000,000 characters: use smaller counts"):
+        Pattern(pattern, list("abc"), np.ones(3, bool))
