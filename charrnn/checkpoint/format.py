@@ -9,21 +9,29 @@ import hashlib
 import json
 import math
 import os
-import struct
-import tokenize
 import zipfile
-import zlib
 from dataclasses import asdict, fields
+from itertools import chain
 from types import UnionType
 from typing import IO, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.checkpoint.archive import Arrays, Layout, check, member_sizes, pack, read_array, read_arrays
+from charrnn.checkpoint.archive import (
+    MAX_ROWS,
+    Arrays,
+    Layout,
+    check,
+    check_sizes,
+    member_sizes,
+    open_archive,
+    pack,
+    read_array,
+    read_arrays,
+)
 from charrnn.core.cells import CELLS
 from charrnn.core.config import ModelConfig, TrainConfig
-from charrnn.core.errors import CharRNNError
 from charrnn.core.model import CharRNN, parameter_shapes, size_of
 from charrnn.core.optim import OPTIMIZERS
 from charrnn.core.state import Best, Origin, TrainState, loss_stride
@@ -33,11 +41,10 @@ ModelParts = tuple[CharRNN, Vocab, TrainConfig, Origin]  # what sampling and sco
 
 FORMAT, VERSION = "charrnn", 2  # version 1, which has no losses and no optional keys, is read too
 MAX_MANIFEST = 1 << 20  # bytes
+MAX_WORD = 1000  # characters of a description in the manifest
+MAX_LOSS = 1e300  # beyond this a loss has no finite number of bits
 RUN_MEMBERS = ("last", "slots.", "state", "history", "losses")  # beginnings of the names of what only training needs
-READ_ERRORS = (
-    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, EOFError, ValueError, TypeError, KeyError,
-    AttributeError, NotImplementedError, RuntimeError, MemoryError, OverflowError, SyntaxError, Warning, CharRNNError,
-)  # fmt: skip  # everything that zipfile, numpy and json are known to raise for damaged files
+READ_ERRORS = (Exception,)  # whatever zipfile, numpy and json may raise for a damaged or malicious file
 
 MANIFEST = {
     "format": str,
@@ -97,7 +104,7 @@ def to_bytes(state: TrainState) -> bytes:
         **{name: W.astype(state.weights or W.dtype) for name, W in state.best_model.params.items()},
         **({} if state.weights else run),
         "vocabulary": state.vocab.symbols,
-        "history": np.array(state.history, np.float64).reshape(-1, 3),
+        "history": np.array(state.history[-MAX_ROWS:], np.float64).reshape(-1, 3),
         "losses": np.array(state.losses, np.float64),
     }
     manifest = {
@@ -131,6 +138,8 @@ def from_file(file: IO[bytes]) -> TrainState:
     model, vocab, config, origin = to_model(manifest, arrays)
     step, best, history, weights = manifest["step"], manifest["best"], arrays["history"], model.vector
     check_steps(step, best, history)
+    to_show = np.abs([*history[:, 1:].flat, manifest["loss_sum"], best["nats"] if best else 0.0])
+    check(bool(np.all(to_show <= MAX_LOSS)), "its losses are too large")
     last = arrays.get("last", weights)
     same = weights.tobytes() == last.tobytes()  # as bytes, since -0.0 equals 0.0
     check(best is not None or same, "its weights are neither the best nor the last")
@@ -147,7 +156,7 @@ def from_file(file: IO[bytes]) -> TrainState:
         step,
         manifest["loss_sum"],
         Best(best["step"], best["nats"], weights) if best else None,
-        [(int(at), float(train_loss), float(loss)) for at, train_loss, loss in history],
+        list(zip(history[:, 0].astype(int).tolist(), *history[:, 1:].T.tolist(), strict=True)),
         manifest["environment"],
         manifest["init_from"],
         losses.tolist(),
@@ -201,7 +210,7 @@ def to_model(manifest: dict[str, Any], arrays: Arrays) -> ModelParts:
 
 def read_members(file: IO[bytes], skip: tuple[str, ...] = ()) -> tuple[dict[str, Any], Arrays]:
     """Return the manifest of a file and its arrays, except those with a name that begins with one of `skip`."""
-    with zipfile.ZipFile(file) as archive:
+    with open_archive(file) as archive:
         manifest, expected = read_manifest(archive, file.seek(0, os.SEEK_END))
         return manifest, read_arrays(archive, expected, manifest["sha256"], skip)
 
@@ -210,8 +219,7 @@ def read_manifest(archive: zipfile.ZipFile, file_size: int) -> tuple[dict[str, A
     """Return the manifest of a file of `file_size` bytes, and the layout that its other members must have."""
     sizes = member_sizes(archive, file_size)
     check(0 < sizes.get("manifest", 0) <= MAX_MANIFEST, "not a charrnn model")
-    text = read_array(archive, "manifest", "|u1", (None,)).tobytes()
-    manifest = json.loads(text, parse_constant=lambda name: check(False, f"{name} in the manifest"))
+    manifest = parse_manifest(read_array(archive, "manifest", "|u1", (None,)).tobytes())
     check(isinstance(manifest, dict) and manifest.get("format") == FORMAT, "not a charrnn model")
     version = manifest.get("version")
     advice = "install a newer charrnn" if type(version) is int and version > VERSION else "there is no such version"
@@ -223,12 +231,14 @@ def read_manifest(archive: zipfile.ZipFile, file_size: int) -> tuple[dict[str, A
     manifest = with_defaults(manifest, version)
     check(matches(manifest, MANIFEST), f"its manifest does not follow format version {version}")
     check_values(manifest)
+    check_strings(manifest)
     config, train = ModelConfig(**manifest["model"]), TrainConfig(**manifest["train"])
     expected = layout(config, train, config.vocab_size - manifest["vocab"]["unknown"], manifest["weights"])
     if version == 1:
         del expected["losses"]
     named = {"manifest", *manifest["sha256"]}
     check(sizes.keys() == {"manifest", *expected} == named, "it has missing or unexpected members")
+    check_sizes(sizes, expected)
     return manifest, expected
 
 
@@ -250,6 +260,31 @@ def check_values(manifest: dict[str, Any]) -> None:
     check(manifest["weights"] in WEIGHTS, "its weights have an unknown type")
     check(manifest["seconds"] is None or manifest["seconds"] >= 0, "its time is negative")
     check(all(len(pair) == 2 for pairs in manifest["thresholds"].values() for pair in pairs), "a threshold is no pair")
+
+
+def check_strings(manifest: dict[str, Any]) -> None:
+    """Raise ValueError for names that no file can have, and for other texts that could not be shown as they are."""
+    names = [*manifest["origin"]["sources"], manifest["init_from"] or ""]
+    check(not any("\0" in name for name in names), "a name in it contains a NUL")
+    for name in names:
+        name.encode("utf-8", "surrogateescape")  # as Python decodes file names; raises for other surrogates
+    train = manifest["train"]
+    words = [train["budget"], train["encoding"], manifest["origin"]["sha256"], *chain(*manifest["environment"].items())]
+    check(all(word.isprintable() and len(word) <= MAX_WORD for word in words), "a text in it is not printable")
+
+
+def parse_manifest(text: bytes) -> Any:
+    """Return the value of a JSON text in UTF-8 without a byte-order mark, NaN or infinity, or a key twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        check(len(found) == len(pairs), "a key occurs twice in the manifest")
+        return found
+
+    def refuse(name: str) -> None:
+        check(False, f"{name} in the manifest")
+
+    return json.loads(text.decode("utf-8"), parse_constant=refuse, object_pairs_hook=unique)
 
 
 def matches(value: object, schema: Any) -> bool:

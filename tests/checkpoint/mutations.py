@@ -85,13 +85,20 @@ def member(name: str, change: Callable[[bytes], bytes]) -> Mutation:
 
 def header(name: str, descr: str, shape: str, padding: int = 0) -> Mutation:
     """An array with another header."""
-    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}" + " " * padding
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}" + " " * padding
     return lambda data: with_member(data, name, npy(array_of(data, name), text))
 
 
 def manifest(text: str) -> Mutation:
     """Another text as the manifest."""
     return lambda data: with_manifest(data, text)
+
+
+def of_any_text(change: Callable[[str], bytes]) -> Mutation:
+    """A manifest with the same values as other bytes."""
+    return lambda data: with_member(
+        data, "manifest", npy(np.frombuffer(change(json.dumps(manifest_of(data))), np.uint8))
+    )
 
 
 def spelt(key: str, value: str) -> Mutation:
@@ -130,6 +137,11 @@ def first(value: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
         return array
 
     return change
+
+
+def last(value: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Another last number in an array."""
+    return lambda array: np.append(array.flat[:-1], value).reshape(array.shape)
 
 
 def symbols(*codes: int) -> Callable[[NDArray[Any]], NDArray[Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charrnn.checkpoint.archive import MAX_ROWS
 from charrnn.checkpoint.format import READ_ERRORS, from_file, to_bytes
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.core.errors import CheckpointError
@@ -44,16 +45,34 @@ REFUSED: dict[str, tuple[Mutation, str]] = {  # an archive with one thing wrong,
         "size of head.b_y does not match",
     ),
     "different numbers": (member("last", lambda content: content[:-1] + b"0"), "last is damaged"),
-    "npy version 2": (member("last", lambda _: b"\x93NUMPY\2\0"), "last is not an array of version 1.0"),
+    "npy version 2": (
+        member("last", lambda content: content[:6] + b"\2" + content[7:]),
+        "last is not an array of version 1.0",
+    ),
     "not an npy file": (member("last", lambda _: b"last"), ""),
     "an empty member": (member("last", lambda _: b""), ""),
-    "a header of 60 kB": (header("head.b_y", "'<f4'", "(8,)", 60_000), "large"),
+    "a header of 60 kB": (header("last", "'<f4'", "(8,)", 60_000), "its size is not what"),
+    "a header without a type": (header("head.b_y", "()", "(8,)"), "head.b_y has the wrong shape or type"),
+    "a header with a type of fields": (header("head.b_y", "[('a', '<f4')]", "(8,)"), "wrong shape or type"),
+    "a header with a comment": (header("head.b_y", "'<f4'", "(8,) # 8"), "wrong shape or type"),
     "a header of nested brackets": (header("head.b_y", "'<f4'", "(" * 3000), ""),
     "a header of Python 2": (header("head.b_y", "'<f4'", "(8L,)"), ""),
     "a header that warns": (header("head.b_y", r"'\<f4'", "(8,)"), ""),
     "a type that warns": (header("head.b_y", "'a4'", "(8,)"), ""),
     "a header with a call": (header("head.b_y", "'<f4'", "(print(8),)"), ""),
-    "a negative shape": (header("history", "'<f8'", "(-1, 3)"), "size of history does not match"),
+    "a negative shape": (header("history", "'<f8'", "(-1, 3)"), "history has the wrong shape or type"),
+    "a history beyond its limit": (
+        array("history", lambda a: np.zeros((MAX_ROWS + 500, 3))),
+        "history has the wrong shape or type",
+    ),
+    "a member larger than its configuration needs": (
+        member("last", lambda content: content + bytes(20_000)),
+        "its size is not what the configuration needs",
+    ),
+    "a directory of 200 kB": (
+        archive(lambda files: files | {f"{i:0100}.npy": b"" for i in range(1500)}),
+        "its directory is too large",
+    ),
     "a shape beyond memory": (
         header("history", "'<f8'", f"({2**62}, 3)"),
         "size of history does not match",

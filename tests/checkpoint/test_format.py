@@ -41,6 +41,7 @@ SPECIFICATION = Path(__file__).parents[2] / "docs" / "checkpoint-format.md"
 @st.composite
 def checkpoints(draw: st.DrawFn) -> TrainState:
     text, amount = st.text(max_size=9), st.floats(0, 1e9)
+    name, word = text.filter(lambda name: "\0" not in name), text.filter(str.isprintable)
     step, unknown = draw(st.integers(1, 2**53 - 1)), draw(st.booleans())
     steps = st.integers(1, step)
     symbols = draw(st.sets(st.characters(codec="utf-8") | st.sampled_from("\0\n\U0010ffff"), min_size=1, max_size=5))
@@ -56,12 +57,12 @@ def checkpoints(draw: st.DrawFn) -> TrainState:
     holdout = draw(st.sampled_from(HOLDOUT_NAMES)) if chars > 1 else "tail"
     train = TrainConfig(
         steps=draw(st.integers(1, 2**53 - 1)),
-        budget=draw(text),
+        budget=draw(word),
         batch_size=draw(st.integers(1, 3)),
         lr=draw(st.floats(1e-300, 1e300)),
         val_fraction=draw(st.floats(0, 0.99)),
         seed=draw(st.integers(0, 2**63 - 1)),
-        encoding=draw(text),
+        encoding=draw(word),
         holdout=holdout,
         held_out=None if holdout == "tail" else draw(st.integers(1, chars - 1)),
     )
@@ -74,15 +75,15 @@ def checkpoints(draw: st.DrawFn) -> TrainState:
         CharRNN(config, vectors[0]),
         train,
         Vocab(np.array(sorted(map(ord, symbols)), np.uint32), unknown, draw(st.sampled_from(NORMALIZATIONS))),
-        Origin(tuple(draw(st.lists(text | st.just("\udcff.txt")))), draw(text), chars),
+        Origin(tuple(draw(st.lists(name | st.just("\udcff.txt")))), draw(word), chars),
         {"m": vectors[1], "v": vectors[2]},
         [tuple(rng.normal(size=part).astype(np.float32) for part in parts) for _ in range(config.num_layers)],
         step,
         draw(amount),
         draw(st.none() | st.builds(Best, steps, amount, st.just(vectors[3]))),
         [(at, draw(amount), draw(amount)) for at in sorted(draw(st.sets(steps, max_size=3)))],
-        draw(st.dictionaries(text, text, max_size=3)),
-        draw(st.none() | text),
+        draw(st.dictionaries(word, word, max_size=3)),
+        draw(st.none() | name),
         rng.uniform(0, 9, sums).tolist(),
         draw(st.none() | amount),
         draw(st.dictionaries(text, st.lists(st.lists(amount, min_size=2, max_size=2), max_size=3), max_size=2)),
