@@ -3,7 +3,6 @@
 import os
 import re
 import resource
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import typer
 from charrnn.cli import app
 from charrnn.training import estimate as estimate
 from tests.helpers.command import charrnn
-from tests.robustness.experiment import OPTIONS, TEXT, Experiment, ended, forked
+from tests.robustness.experiment import OPTIONS, TEXT, Experiment, ended, forked, measured
 
 LIMITS = {resource.RLIMIT_AS: 4 << 30, resource.RLIMIT_NOFILE: 64}  # bytes, descriptors
 SECONDS, ALONE = 20, 50  # of a command at most; one in this many runs in a new interpreter
@@ -160,9 +159,5 @@ class Commands(Experiment):
         if alone and not any("\0" in word for word in line):
             result = charrnn(*line, cwd=self.folder)
             return result.code, result.err
-        process = forked(self.folder, *line)
-        signal.signal(signal.SIGALRM, lambda *_: os.kill(process, signal.SIGKILL))
-        signal.alarm(SECONDS)
-        code = ended(process)
-        signal.alarm(0)
+        code, _, _ = measured(forked(self.folder, *line), SECONDS)
         return code, (self.folder / "stderr").read_text("utf-8", "replace")

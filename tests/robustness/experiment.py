@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -65,10 +65,10 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def forked(folder: Path, *args: object) -> int:
+def forked(folder: Path, *args: object, stdout: str = os.devnull, before: Callable[[], object] | None = None) -> int:
     """Run a command in a folder, in a fork that has already imported everything; return its process id.
 
-    Its stderr goes to the file `stderr` there, and its stdout nowhere.
+    Its stderr goes to the file `stderr` there, and its stdout nowhere or to another file. It calls `before` first.
     """
     child = fork()
     if child:
@@ -76,7 +76,9 @@ def forked(folder: Path, *args: object) -> int:
     code = 70
     try:
         os.chdir(folder)
-        for stream, path in enumerate((os.devnull, os.devnull, str(folder / "stderr"))):
+        if before:
+            before()
+        for stream, path in enumerate((os.devnull, stdout, "stderr")):
             os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), stream)
         sys.argv = ["charrnn", *map(str, args)]
         main()
@@ -92,6 +94,16 @@ def forked(folder: Path, *args: object) -> int:
 def ended(process: int) -> int:
     """Wait for a process; return its exit code, or the negative number of the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def measured(process: int, seconds: float) -> tuple[int, float, float]:
+    """Wait for a process, and kill it after so long; return its exit code, seconds of processor time and megabytes."""
+    before = signal.signal(signal.SIGALRM, lambda *_: os.kill(process, signal.SIGKILL))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    _, status, used = os.wait4(process, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def a_run() -> tuple[Corpus, TrainState, TrainState]:

@@ -167,15 +167,18 @@ def havoc(data: bytes, draw: np.random.Generator) -> bytes:
 class Loads(Experiment):
     """Randomly changed files are loaded, which must raise a CheckpointError or give a consistent model."""
 
+    mutator_of: type[Mutator] = Mutator
+    seed = 5
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.mutator = Mutator(smallest())
+        self.mutator = self.mutator_of(smallest())
         assert loaded(self.mutator.good) is not None  # so files are refused only for their changes
         self.before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # of the tests that ran here before
 
     def attempt(self, number: int) -> str:
         """Load a file; return a description of what went wrong, unless it is refused."""
-        bad = self.mutator.mutated(np.random.default_rng([number, 5]))
+        bad = self.mutator.mutated(np.random.default_rng([number, self.seed]))
         start = time.process_time()
         try:
             found = loaded(bad)

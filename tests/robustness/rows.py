@@ -9,12 +9,14 @@ from tests.robustness.experiment import Experiment
 from tests.robustness.faults import Faults
 from tests.robustness.fuzz import Loads
 from tests.robustness.guided import Guided
+from tests.robustness.hostile import Headers, Strings
 from tests.robustness.kills import Kills, Signals
 from tests.robustness.night import Night, Sampling, Scoring, Trainers
 from tests.robustness.power import PowerCuts
 from tests.robustness.resumes import Resumes
 from tests.robustness.starts import Starts
 from tests.robustness.strace import SystemCalls
+from tests.robustness.strangers import Links, Owners, SpecialFiles
 
 
 class Row(NamedTuple):
@@ -122,4 +124,48 @@ ROWS = {
     ),
     "sampling": Row("100,000 more characters of endless sampling", "growth of 1 MB", Sampling, 0, None, ("memory",), 4),
     "scoring": Row("10,000 more lines of endless scoring", "growth of 1 MB", Scoring, 0, None, ("memory",), 3),
+    "links": Row(
+        "links, pipes and folders where files are created, then a command",
+        "written through, or a wrong end",
+        Links,
+        20,
+        2000,
+        ("links",),
+        minutes=4,
+    ),
+    "special": Row(
+        "devices, pipes and huge files as models, and as the texts of models",
+        "over 20 s, over 300 MB, or a wrong end",
+        SpecialFiles,
+        24,
+        None,
+        ("regular",),
+        minutes=1,
+    ),
+    "owners": Row(
+        "locks and models of other users, as root",
+        "blocked, not respected, or taken away",
+        Owners,
+        0,
+        None,
+        ("owners",),
+    ),
+    "strings": Row(
+        "models with hostile names and settings, then a command",
+        "a traceback, a forged line, a control character, or no end",
+        Strings,
+        25,
+        10_000,
+        ("one-line-names",),
+        minutes=13,
+    ),
+    "headers": Row(
+        "models with headers by their grammar loaded",
+        "another error, over 300 MB, or over 1 s",
+        Headers,
+        1000,
+        1_000_000,
+        ("header-form",),
+        minutes=8,
+    ),
 }

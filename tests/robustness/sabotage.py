@@ -15,6 +15,7 @@ from charrnn.checkpoint import format as bytes_of_a_file
 from charrnn.checkpoint import lock, store
 from charrnn.cli import streams
 from charrnn.core import state, train
+from charrnn.terminal import streams as terminal
 from tests.robustness import disks, guided, night, starts
 
 
@@ -80,6 +81,39 @@ def no_checksums() -> None:
     replace(zipfile.ZipExtFile, _update_crc=lambda self, data: None)
     real = archives.check
     replace(archives, check=lambda holds, problem: real(holds or problem.endswith("is damaged"), problem))
+
+
+def links_followed() -> None:
+    """Locks and replaced files are opened through links, as Python's open does."""
+    replace(lock, SAFELY=os.O_NONBLOCK)
+    replace(store, why_not_replaced=lambda name, target: "")
+
+
+def any_file() -> None:
+    """Whatever has the name of a model is opened and read."""
+    replace(store, open_regular=lambda path: path.open("rb"))
+
+
+def no_owners() -> None:
+    """A saved file belongs to the process that saves it."""
+    replace(store, keep_owner_and_mode=lambda path, file: None)
+
+
+def names_as_they_are() -> None:
+    """What a file names is written to stderr as it is."""
+    replace(terminal, one_line=lambda text: text)
+
+
+def any_header() -> None:
+    """NumPy parses the headers of members, and only the errors that it documents are expected."""
+
+    def read_header(archive: zipfile.ZipFile, member: IO[bytes], *expected: object) -> tuple[int, ...]:
+        np.lib.format.read_magic(member)
+        found, _, _ = np.lib.format.read_array_header_1_0(member)
+        return tuple(found)
+
+    replace(archives, read_header=read_header)
+    replace(store, READ_ERRORS=(ValueError, zipfile.BadZipFile))
 
 
 def one_stream() -> None:
@@ -158,4 +192,9 @@ SABOTAGE: dict[str, Callable[[], None]] = {
     "entry": no_entry,
     "one-line": no_line_for_failures,
     "memory": no_end_of_memory,
+    "links": links_followed,
+    "regular": any_file,
+    "owners": no_owners,
+    "one-line-names": names_as_they_are,
+    "header-form": any_header,
 }
