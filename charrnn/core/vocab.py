@@ -61,11 +61,7 @@ class Vocab:
 
     @classmethod
     def build(
-        cls,
-        counts: NDArray[np.int64],
-        min_count: int = 1,
-        normalize: str = "none",
-        known: "Vocab | None" = None,
+        cls, counts: NDArray[np.int64], min_count: int = 1, normalize: str = "none", known: "Vocab | None" = None
     ) -> "Vocab":
         """Return the vocabulary for counts[code point]; characters rarer than min_count become the unknown symbol.
 
