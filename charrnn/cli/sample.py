@@ -34,6 +34,11 @@ def sample(
     only: str | None = option("--only CHARS", "Write only these characters."),
     ban: str | None = option("--ban CHARS", "Never write these characters."),
     regex: str | None = option("--regex PATTERN", "Pattern that each whole sample matches (extra charrnn[regex])."),
+    grammar: str | None = option(
+        "--grammar FILE", "Lark grammar that each sample is a text of (extra charrnn[grammar])."
+    ),
+    json_schema: str | None = option("--json-schema FILE", "JSON Schema that each sample is valid by."),
+    unique: bool = option("--unique", "Write no sample twice.", False),
     no_copy: int | None = option("--no-copy N", "Copy at most N consecutive characters of the training text.", min=1),
     stop: list[str] | None = option("--stop TEXT", "End a sample before this text; may be given several times."),
     count: int = option("--count N", "Samples to write, each ended by a newline.", 1, min=1),
@@ -60,16 +65,17 @@ def sample(
     charrnn sample -m novel --ban 0123456789 --no-copy 30
     charrnn sample -m names --count 50 --stop $'\\n' --seed 1
     charrnn sample -m log --count 1000 --regex '\\d{4}-\\d\\d-\\d\\d'
+    charrnn sample -m records --count 1000 --json-schema record.json --unique
+    charrnn sample -m sums --grammar sums.lark -p '2*('
     """
     stops = stop or []
     if options.source(context, "stop") == "ENVIRONMENT":
         stops = [os.environ["CHARRNN_STOP"]]  # one text with its blanks, at which typer would split it
     if length > sys.maxsize:
         raise UsageError(f"--length {length}: too large; use -1 for no end")
-    if regex is not None and stops:
-        raise UsageError("--regex and --stop: give one of them: the pattern determines where a sample ends")
-    if length == -1 and (count > 1 or json) and not stops and regex is None:
-        raise UsageError("--length -1 never ends: give a length, a --stop or a --regex with --count or --json")
+    has_end = bool(stops) or any(each is not None for each in (regex, grammar, json_schema))
+    if length == -1 and (count > 1 or json or unique) and not has_end:
+        raise UsageError("--length -1 never ends: give a length, --stop, --regex or --grammar with --count or --json")
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     filters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     options.use_threads(threads)
@@ -78,6 +84,7 @@ def sample(
     from charrnn.checkpoint.store import CheckpointStore
     from charrnn.cli.sample_text import known_text, normalized_stop, prompt_text, write_pieces
     from charrnn.sampling.alphabet import alphabet
+    from charrnn.sampling.distinct import MAX_SAMPLES, distinct
     from charrnn.sampling.samples import SampleOptions, samples
 
     max_length = None if length == -1 else length
@@ -90,16 +97,22 @@ def sample(
         filters["allowed"] = allowed
     text = known_text(vocab, prompt_text(prompt, prompt_file, output), unknown, output)
     wanted = replace(wanted, stops=[normalized_stop(vocab, stop_text, output) for stop_text in stops])
-    if regex is not None or no_copy is not None:
+    if any(each is not None for each in (regex, grammar, json_schema, no_copy)):
         from charrnn.api import Model  # late: it imports the evaluation too
-        from charrnn.cli.sample_constraints import constraint_factory
+        from charrnn.cli.sample_constraints import ConstraintOptions, constraint_factory
 
+        limits = ConstraintOptions(regex, grammar, json_schema, no_copy)
+        limits.check(bool(stops))
         trained = Model(network, vocab, config, origin, path, model or str(path))
-        constraints = constraint_factory(trained, allowed, vocab.encode(text), max_length, regex, no_copy)
+        prompt_ids = vocab.encode(text)
+        echoed = prompt_ids[: 0 if no_echo else None]
+        constraints = constraint_factory(trained, allowed, prompt_ids, echoed, max_length, limits, output)
         wanted = replace(wanted, constraints=constraints)
     if seed is None:
         seed = secrets.randbits(32)
         output.note(f"seed: {seed}")
     ids = np.concatenate([[vocab.start_id], vocab.encode(text)])
-    pieces = samples(network, vocab, ids, seed, count, wanted, core_count())
+    pieces = samples(network, vocab, ids, seed, MAX_SAMPLES if unique else count, wanted, core_count())
+    if unique:
+        pieces = distinct(pieces, count)
     write_pieces(pieces, "" if no_echo else text, output, seed, str(path))

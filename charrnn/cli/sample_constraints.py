@@ -1,40 +1,103 @@
-"""charrnn sample --regex and --no-copy: the constraints on each sample."""
+"""charrnn sample --regex, --grammar, --json-schema and --no-copy: the constraints on each sample."""
 
 from collections.abc import Callable, Sequence
+from math import inf
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from charrnn.api import Model
 from charrnn.cli.eval_inputs import load_model_corpus
+from charrnn.cli.streams import Output
+from charrnn.core.errors import UsageError
 from charrnn.core.ops import Ids
 from charrnn.core.sample import Mask
+from charrnn.data.reading import read_text
 from charrnn.sampling.constraint import Constraint
 from charrnn.sampling.no_copy import NGramFilter, NoCopyConstraint
 from charrnn.sampling.regex.pattern import Pattern, PatternConstraint
+
+
+class ConstraintOptions(NamedTuple):
+    """The options that constrain samples, as they were given."""
+
+    regex: str | None
+    grammar: str | None
+    json_schema: str | None
+    no_copy: int | None
+
+    def check(self, has_stop: bool) -> None:
+        """Raise UsageError if more than one option determines where a sample ends."""
+        ends = {"--regex": self.regex, "--grammar": self.grammar, "--json-schema": self.json_schema}
+        given = [name for name, value in ends.items() if value is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)}: give one of them: each determines the whole sample")
+        if self.regex is not None and has_stop:
+            raise UsageError("--regex and --stop: give one of them: the pattern determines where a sample ends")
+
+    @property
+    def ends(self) -> bool:
+        """Whether one of them determines where a sample ends."""
+        return any(value is not None for value in (self.regex, self.grammar, self.json_schema))
 
 
 def constraint_factory(
     model: Model,
     alphabet: Mask | None,
     prompt: Ids,
+    echoed: Ids,
     length: int | None,
-    regex: str | None,
-    no_copy: int | None,
+    wanted: ConstraintOptions,
+    output: Output,
 ) -> Callable[[], Sequence[Constraint]]:
-    """Return a function that makes the constraints of one sample: the pattern's, if any, before the one on copies.
+    """Return a function that makes the constraints of one sample: that on whole samples before the one on copies.
 
-    Raises UsageError for a pattern that no sample can match, TextError if the training text cannot be read again.
+    `echoed` are the ids of the prompt that are part of the output, where a text of a grammar begins. Raises UsageError
+    for a constraint that no sample can meet, TextError if a file or the training text cannot be read.
     """
     vocab = model.vocab
     usable = np.ones(len(vocab), np.bool_) if alphabet is None else alphabet
-    max_length = float("inf") if length is None else length
-    patterns = [] if regex is None else [Pattern(vocab.normalized(regex), vocab.characters, usable)]
-    for pattern in patterns:
-        PatternConstraint(pattern, max_length)  # raises UsageError before the training text is read
-    ngrams = [NGramFilter(load_model_corpus(model, False, "--no-copy")[0], len(vocab), no_copy)] if no_copy else []
+    whole = whole_constraint(model, usable, echoed, inf if length is None else length, wanted, output)
+    if whole:
+        whole()  # raises UsageError before the training text is read
+    n = wanted.no_copy
+    ngrams = [NGramFilter(load_model_corpus(model, False, "--no-copy")[0], len(vocab), n)] if n else []
 
     def constraints() -> Sequence[Constraint]:
-        matching = [PatternConstraint(pattern, max_length) for pattern in patterns]
-        return [*matching, *(NoCopyConstraint(each, prompt) for each in ngrams)]
+        return [*([whole()] if whole else []), *(NoCopyConstraint(each, prompt) for each in ngrams)]
 
     return constraints
+
+
+def whole_constraint(
+    model: Model, usable: Mask, echoed: Ids, length: float, wanted: ConstraintOptions, output: Output
+) -> Callable[[], Constraint] | None:
+    """Return what makes the constraint on a whole sample, None if there is none."""
+    vocab = model.vocab
+    if wanted.regex is not None:
+        pattern = Pattern(vocab.normalized(wanted.regex), vocab.characters, usable)
+        return lambda: PatternConstraint(pattern, length)
+    file = wanted.grammar if wanted.json_schema is None else wanted.json_schema
+    if file is None:
+        return None
+    from charrnn.sampling.grammar.chart import Chart, GrammarConstraint
+    from charrnn.sampling.grammar.context_free import CompiledGrammar, listed
+    from charrnn.sampling.grammar.json_schema import json_schema_grammar
+    from charrnn.sampling.grammar.lark_grammar import lark_grammar
+
+    name = f"{'--grammar' if wanted.json_schema is None else '--json-schema'} {file}"
+    source = vocab.normalized("".join(read_text(file, "none", [])))
+    try:
+        if wanted.json_schema is None:
+            grammar = lark_grammar(source, Path(file).parent)
+        else:
+            has_space = usable[vocab.encode(" ")].all() if " " in vocab.characters else False
+            grammar = json_schema_grammar(source, " " if has_space else "")
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+    compiled = CompiledGrammar(name, grammar, vocab.characters, usable)
+    if compiled.lacking:
+        output.note(f"{name}: left out what needs {listed(compiled.lacking)}: the model does not write it")
+    chart = Chart(compiled)
+    return lambda: GrammarConstraint(chart, echoed.tolist(), length)

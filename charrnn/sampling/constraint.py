@@ -1,9 +1,11 @@
 """Constraints on a sample, which are asked before every character: the interface, and the sum of several."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from charrnn.core.sample import Mask
+
+Finish = Literal["length", "stop", "regex", "grammar"]  # why a sample ended
 
 
 class Constraint(Protocol):
@@ -11,8 +13,12 @@ class Constraint(Protocol):
 
     Where `may_end` is true the sample may end. It ends with the probability that the model gives to the characters
     which the constraint forbids: they can be drawn like any other, and when one is, the sample ends before it.
-    A constraint that never sets `may_end` only excludes characters.
+    A constraint that never sets `may_end` only excludes characters. `finish` is the reason for an end that it allows.
     """
+
+    @property
+    def finish(self) -> Finish | None:
+        """The reason for an end of the sample here, None if the constraint never ends one."""
 
     @property
     def may_end(self) -> bool:
@@ -41,19 +47,21 @@ class Constraints:
         """Ask every constraint what may come next.
 
         Set `drawable` (V,), the ids that may be drawn; `continuing` (V,), those of them that do not end the sample; and
-        `ended`, whether every drawable id ends it.
+        `ended`, whether every drawable id ends it, for the reason `finish`.
         """
         self.drawable = self.continuing = self.alphabet
-        may_end = False
+        self.finish: Finish | None = None
         for constraint in self.constraints:
-            allowed, may_end = constraint.allowed(self.drawable), may_end or constraint.may_end
+            allowed = constraint.allowed(self.drawable)
+            if constraint.may_end:
+                self.finish = self.finish or constraint.finish
             if allowed is None:
                 continue
             if constraint.may_end:
                 self.continuing = self.continuing & allowed
             elif (self.drawable & allowed).any():
                 self.drawable = self.drawable & allowed
-        self.ended = may_end and not (self.drawable & self.continuing).any()
+        self.ended = self.finish is not None and not (self.drawable & self.continuing).any()
 
     def accept(self, id: int) -> bool:  # noqa: A002
         """Add a drawn id to the text and return True, or return False if the sample ends before it."""

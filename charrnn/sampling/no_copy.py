@@ -61,7 +61,7 @@ class NGramFilter:
 class NoCopyConstraint:
     """The last n ids of one sample, prompt included, where a copy may have begun. It never ends a sample."""
 
-    may_end = False
+    may_end, finish = False, None
 
     def __init__(self, ngrams: NGramFilter, prompt: Ids) -> None:
         self.ngrams, self.recent, self.hash = ngrams, deque[int](), 0

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, takewhile
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,14 +24,12 @@ from charrnn.core.sample import DIVERGED, Mask, Settings, check_filters, diverge
 from charrnn.core.vocab import Vocab
 from charrnn.parallel.processes import FORKS, start_worker
 from charrnn.sampling.batched import BURST_STEPS, BatchedSampler, Losses
-from charrnn.sampling.constraint import Constraint, Constraints
+from charrnn.sampling.constraint import Constraint, Constraints, Finish
 from charrnn.sampling.incremental import PromptState
 from charrnn.sampling.stops import Stops
 
 LANES = 32  # 48 take a sixth less time per sample, but 32 are easier to share between two cores, and suit few samples
 MAX_TASK = 8 * LANES  # samples written in one task: the next tasks wait for the slowest of them
-
-Finish = Literal["length", "stop", "regex"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class SampleWriter:
         if stopped:
             finish = "stop"
         elif self.constraints and self.constraints.ended:
-            finish = "regex"
+            finish = self.constraints.finish
         elif self.left == 0:
             finish = "length"
         elif has_diverged:

@@ -1,5 +1,6 @@
 """The commands of docs/recipes.md run unchanged, with small networks, and do what the page says."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -30,6 +32,7 @@ WORDS = {
     "es": "la casa y cual sería allí por noche agua pensado vecino con",
 }
 UNUSUAL = ["kernel panic at 0x7f: not syncing", "PUT //etc/passwd 777 !!", "zzzz zzzz zzzz zzzz"]
+MOVES = ["e5", "Nf3", "Bb5", "Nc6", "a6", "d4", "exd4", "O-O", "Kh1", "Rg7"]
 VIM = shutil.which("vim")
 PARAGRAPH = "CRUMB:\nMadam, the court is full of\n"
 
@@ -92,6 +95,14 @@ def texts() -> dict[str, str]:
         "today.log": "\n".join(today) + "\n",
         **{f"{name}.txt": "\n".join(lines[:-20]) + "\n" for name, lines in talk.items()},
         "mixed.txt": "\n".join(mixed) + "\n",
+        "orders.jsonl": "".join(
+            json.dumps({"id": n, "name": pick(names), "items": [pick(["book", "map"])], "paid": n % 2 > 0}) + "\n"
+            for n in range(1, 200)
+        ),
+        "people.sql": "".join(f"INSERT INTO people VALUES ({n}, '{pick(names)}', NULL);\n" for n in range(1, 200)),
+        "games.txt": "".join(
+            f"1. e4 {pick(MOVES)} 2. {pick(MOVES)} {pick(MOVES)} 3. Qxd8+ O-O-O#\n" for _ in range(150)
+        ),
         "drafts/1.txt": "".join(rng.permutation([*PLAYS[2000:3000]])),
         "drafts/2.txt": PLAYS[2000:3000],
         "paragraph.txt": PARAGRAPH,
@@ -156,6 +167,28 @@ def test_ten_thousand_addresses_match_and_differ(folder: RecipeFolder) -> None:
     assert len(emails) == 10_000
     assert [line for line in emails if not re.fullmatch(r"[a-z]{3,10}@example\.com", line)] == []
     assert len(set(emails)) > 100
+
+
+def test_records_are_valid_by_their_schema(folder: RecipeFolder) -> None:
+    schema, found = json.loads("\n".join(folder.lines("order.json"))), folder.lines("fixtures.jsonl")
+    for line in found:
+        jsonschema.validate(json.loads(line), schema)
+    assert len(set(found)) == 100
+
+
+def test_texts_follow_their_grammars(folder: RecipeFolder) -> None:
+    insert = r"INSERT INTO people VALUES \([1-9]\d{0,4}, '[A-Z][a-z]+', ([1-9]\d{0,4}|NULL)\);"
+    move = r"([KQRBN]?x?[a-h][1-8][+#]?|[a-h]x[a-h][1-8]|O-O(-O)?)"
+    request = r"2026-\d\d-\d\d \d\d:\d\d GET /(map|list|item)/\d\d 200"
+    for name, pattern, count in (
+        ("people-new.sql", insert, 20),
+        ("games-new.txt", rf"1\. {move} {move}( [2-9]\. {move} {move})*", 5),
+        ("log-new.txt", request, 20),
+    ):
+        found = folder.lines(name)
+        assert len(found) == count
+        assert [line for line in found if not re.fullmatch(pattern, line)] == []
+    assert [bool(line) for line in folder.lines("sonnet.txt")][:17] == [*([True] * 4 + [False]) * 3, True, True]
 
 
 def test_many_models_are_trained_and_compared(folder: RecipeFolder) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from charrnn.core.model import CharRNN
 from charrnn.core.vocab import Vocab, codes_of
-from charrnn.sampling.constraint import Constraint, Constraints
+from charrnn.sampling.constraint import Constraint, Constraints, Finish
 from charrnn.sampling.samples import Piece, SampleOptions, samples
 from tests.helpers.models import V, tiny_model
 
@@ -19,6 +19,8 @@ ALL = np.ones(V, np.bool_)
 
 class Script:
     """A constraint with the allowed letters of each step, the last ones repeated; `*` for all, with `.` it may end."""
+
+    finish: Finish = "regex"
 
     def __init__(self, *steps: str) -> None:
         self.steps = steps

@@ -12,6 +12,7 @@ import numpy as np
 
 from charrnn.core.errors import UsageError
 from charrnn.core.sample import Mask
+from charrnn.sampling.constraint import Finish
 from charrnn.sampling.regex.automaton import SymbolClasses, build_automaton, shortest_matches
 from charrnn.sampling.regex.derivatives import TooComplexError
 from charrnn.sampling.regex.parser import Chars, PatternError, compiled, parse, walk
@@ -51,6 +52,8 @@ class PatternConstraint:
 
     Raises UsageError if no match fits into the length.
     """
+
+    finish: Finish = "regex"
 
     def __init__(self, pattern: Pattern, length: float = inf) -> None:
         if pattern.lengths[0] > length:

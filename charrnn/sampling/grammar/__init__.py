@@ -1,0 +1,1 @@
+"""--grammar and --json-schema: samples that are texts of a context-free grammar."""

@@ -1,0 +1,312 @@
+"""JSON Schema (draft 2020-12) as a grammar: --json-schema.
+
+Every text of the grammar is valid by the schema, but the grammar need not have every valid text: properties are in the
+order of the schema, without others unless they are required; numbers and times have few digits; the layout is fixed.
+A keyword that is not supported is refused by name. Annotations such as `title`, and keys that begin with `x-`, have no
+effect.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from charrnn.core.errors import UsageError
+from charrnn.sampling.grammar import json_values
+from charrnn.sampling.grammar.context_free import Alternative, Grammar, Rule, Symbol, Terminal
+from charrnn.sampling.grammar.json_values import UnsupportedError
+
+Schema = dict[str, Any]
+
+ANNOTATIONS = {
+    *(
+        "$schema",
+        "$id",
+        "$anchor",
+        "$comment",
+        "$defs",
+        "$vocabulary",
+        "definitions",
+        "title",
+        "description",
+        "default",
+    ),
+    *("deprecated", "readOnly", "writeOnly", "examples", "contentMediaType", "contentEncoding"),
+}
+NUMERIC = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+KEYWORDS = {
+    "object": {"properties", "required", "additionalProperties"},
+    "array": {"items", "prefixItems", "minItems", "maxItems"},
+    "string": {"minLength", "maxLength", "pattern", "format"},
+    "integer": NUMERIC,
+    "number": NUMERIC,
+    "boolean": set[str](),
+    "null": set[str](),
+}
+APPLICATORS = {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}
+TYPES = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+MAX_ITEMS = 1000  # of an array with maxItems
+
+
+def json_schema_grammar(source: str, space: str = " ") -> Grammar:
+    """Return the grammar of the JSON texts of a schema, with a space or nothing after each comma and colon.
+
+    Raises UsageError for a schema that is wrong or not supported.
+    """
+    try:
+        schema = json.loads(source)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"not JSON: {error}") from error
+    compiler = SchemaCompiler(schema, space)
+    try:
+        start = compiler.value(schema, "#")
+    except RecursionError as error:
+        raise UsageError("schemas are nested too deeply") from error
+    return Grammar(compiler.rules, start)
+
+
+def literal(text: str) -> Terminal:
+    """Return the terminal of a constant text."""
+    return Terminal(text if text[0] == '"' else f'"{text}"', re.escape(text))
+
+
+class SchemaCompiler:
+    """Makes a rule for every place in a schema; `place` is its JSON pointer, which names it in errors."""
+
+    def __init__(self, root: Any, space: str) -> None:
+        self.root = root
+        self.comma, self.colon = literal("," + space), literal(":" + space)
+        self.rules: dict[Rule, list[Alternative]] = {}
+
+    def value(self, schema: Any, place: str) -> Rule:
+        """Return the rule of the values that a schema allows."""
+        rule = Rule("any value" if schema in (True, {}) else place)
+        if rule not in self.rules:
+            self.rules[rule] = []  # first, for schemas that contain themselves
+            try:
+                self.rules[rule] += self.alternatives(schema, place)
+            except UnsupportedError as error:
+                raise UsageError(f"{place}: {error} is not supported") from error
+        return rule
+
+    def alternatives(self, schema: Any, place: str) -> list[Alternative]:
+        """Return the alternatives of the values that a schema allows."""
+        if schema is False:
+            return []
+        if schema is True:
+            schema = {}
+        if not isinstance(schema, dict):
+            raise UsageError(f"{place}: a schema is an object, true or false, not {json.dumps(schema)[:40]}")
+        schema = {key: each for key, each in schema.items() if key not in ANNOTATIONS and not key.startswith("x-")}
+        unknown = schema.keys() - APPLICATORS - set().union(*KEYWORDS.values())
+        if unknown:
+            raise UnsupportedError(", ".join(sorted(unknown)))
+        for keyword, method in (
+            ("$ref", self.reference),
+            ("allOf", self.all_of),
+            ("anyOf", self.any_of),
+            ("oneOf", self.one_of),
+        ):
+            if keyword in schema:
+                return method(schema, place)
+        if "const" in schema or "enum" in schema:
+            return constants(schema)
+        return [parts for name in types(schema) for parts in self.of_type(name, schema, place)]
+
+    def of_type(self, name: str, schema: Schema, place: str) -> list[Alternative]:
+        """Return the alternatives of the values of one type."""
+        if name == "object":
+            return [self.object(schema, place)]
+        if name == "array":
+            return self.array(schema, place)
+        patterns: dict[str, Callable[[Schema], str]] = {
+            "string": json_values.string,
+            "integer": json_values.integer,
+            "number": json_values.number,
+            "boolean": lambda _: "true|false",
+            "null": lambda _: "null",
+        }
+        return [(Terminal(f"{name} at {place}", patterns[name](schema)),)]
+
+    # ---- schemas made of others ----
+
+    def reference(self, schema: Schema, place: str) -> list[Alternative]:
+        """Follow a reference within the document."""
+        if len(schema) > 1:
+            raise UnsupportedError(f"$ref beside {', '.join(sorted(schema.keys() - {'$ref'}))}")
+        target, found = schema["$ref"], self.root
+        if not isinstance(target, str) or not (target == "#" or target.startswith("#/")):
+            raise UnsupportedError(f"$ref {json.dumps(target)} outside this file")
+        for key in target.split("/")[1:]:
+            key = key.replace("~1", "/").replace("~0", "~")
+            try:
+                found = found[int(key) if isinstance(found, list) else key]
+            except (KeyError, IndexError, ValueError, TypeError) as error:
+                raise UsageError(f"{place}: $ref {target}: there is no such schema") from error
+        return [(self.value(found, target),)]
+
+    def all_of(self, schema: Schema, place: str) -> list[Alternative]:
+        """Join schemas that have no keyword in common."""
+        return [(self.value(merged([without(schema, "allOf"), *schema["allOf"]]), f"{place}/allOf"),)]
+
+    def any_of(self, schema: Schema, place: str) -> list[Alternative]:
+        """Return an alternative for each case, joined with the keywords beside them."""
+        return [(rule,) for rule in self.cases("anyOf", schema, place)]
+
+    def one_of(self, schema: Schema, place: str) -> list[Alternative]:
+        """Return an alternative for each case, as long as no value can be valid by two of them."""
+        cases = [case for case in schema["oneOf"] if case is not False]
+        for n, case in enumerate(cases):
+            if not all(self.are_distinct(case, other) for other in cases[:n]):
+                raise UnsupportedError("oneOf whose cases do not differ in their types or in a constant property")
+        return [(rule,) for rule in self.cases("oneOf", schema, place)]
+
+    def cases(self, keyword: str, schema: Schema, place: str) -> Iterator[Rule]:
+        """Yield the rule of each case."""
+        for n, case in enumerate(schema[keyword]):
+            yield self.value(merged([without(schema, keyword), case]), f"{place}/{keyword}/{n}")
+
+    def are_distinct(self, one: Any, other: Any) -> bool:
+        """Return whether no value can be valid by both schemas, as far as can be seen."""
+        if not (isinstance(one, dict) and isinstance(other, dict)):
+            return False
+        first, second = kinds(one), kinds(other)
+        if first and second and not first & second:
+            return True
+        values = [values_of(one), values_of(other)]
+        if values[0] is not None and values[1] is not None:
+            return not set(values[0]) & set(values[1])
+        shared = set(one.get("required", ())) & set(other.get("required", ()))
+        return any(
+            self.are_distinct(one.get("properties", {}).get(key), other.get("properties", {}).get(key))
+            for key in shared
+        )
+
+    # ---- objects and arrays ----
+
+    def object(self, schema: Schema, place: str) -> Alternative:
+        """Return the symbols of an object; whether a comma is due depends on whether a property came before."""
+        properties = dict(schema.get("properties", {}))
+        required, others = schema.get("required", []), schema.get("additionalProperties", True)
+        if not properties and not required:
+            return self.free_object(others, place)
+        for key in required:
+            properties.setdefault(key, others)
+        first = after = Rule(f"{place} end")
+        self.rules[first] = [()]
+        for key, inner in reversed(properties.items()):
+            below = f"{place}/properties/{key}"
+            pair = (literal(json.dumps(key, ensure_ascii=False)), self.colon, self.value(inner, below))
+            skipped = key not in required
+            next_first, next_after = first, after
+            first, after = Rule(f"{below} first"), Rule(f"{below} after")
+            self.rules[first] = [(*pair, next_after), *([(next_first,)] if skipped else [])]
+            self.rules[after] = [(self.comma, *pair, next_after), *([(next_after,)] if skipped else [])]
+        return (literal("{"), first, literal("}"))
+
+    def free_object(self, others: Any, place: str) -> Alternative:
+        """Return the symbols of an object with any keys. Keys may repeat, and then the last one counts."""
+        key = Terminal("a key", json_values.string({}))
+        pairs, rest = Rule(f"{place} pairs"), Rule(f"{place} more pairs")
+        pair = (key, self.colon, self.value(others, f"{place}/additionalProperties"))
+        self.rules[rest] = [(), (rest, self.comma, *pair)]
+        self.rules[pairs] = [(), (*pair, rest)]
+        return (literal("{"), pairs, literal("}"))
+
+    def array(self, schema: Schema, place: str) -> list[Alternative]:
+        """Return the symbols of an array: the places before minItems, then as many more as may come."""
+        prefix, least, most = schema.get("prefixItems", []), schema.get("minItems", 0), schema.get("maxItems")
+        if max(least, most or 0) > MAX_ITEMS:
+            raise UnsupportedError(f"an array of more than {MAX_ITEMS} items")
+        items = [self.value(each, f"{place}/prefixItems/{n}") for n, each in enumerate(prefix)]
+        item = self.value(schema.get("items", True), f"{place}/items")
+        count = max(len(items), least) if most is None else most
+        items = (items + [item] * count)[:count]
+        tail = Rule(f"{place} items from {count}")
+        self.rules[tail] = [()] if most is not None else [(), (tail, self.comma, item)]
+        for n in range(count - 1, -1, -1):
+            following, tail = tail, Rule(f"{place} items from {n}")
+            comma: tuple[Symbol, ...] = (self.comma,) if n else ()
+            self.rules[tail] = [(*comma, items[n], following), *([()] if n >= least else [])]
+        if count:
+            return [(literal("["), tail, literal("]"))]
+        opened: list[Alternative] = [(literal("["), literal("]"))]
+        return opened if most == 0 else [*opened, (literal("["), item, tail, literal("]"))]
+
+
+# ---- schemas, without rules ----
+
+
+def without(schema: Schema, keyword: str) -> Schema:
+    """Return a schema without one of its keywords."""
+    return {key: each for key, each in schema.items() if key != keyword}
+
+
+def merged(schemas: list[Any]) -> Any:
+    """Return a schema for the values that are valid by all of some schemas, which may not share a keyword."""
+    if any(schema is False for schema in schemas):
+        return False
+    joined: Schema = {}
+    for schema in schemas:
+        for key, each in {} if schema is True else schema.items():
+            if key in ANNOTATIONS:
+                continue
+            if key in ("properties", "required") and key in joined:
+                each = joined_members(joined[key], each)
+            elif joined.get(key, each) != each:
+                raise UnsupportedError(f"{key} in two schemas that both apply")
+            joined[key] = each
+    return joined
+
+
+def joined_members(one: Any, other: Any) -> Any:
+    """Return the properties, or the names of required ones, of two schemas that both apply."""
+    if isinstance(one, list):
+        return list(dict.fromkeys([*one, *other]))
+    if any(one[key] != other[key] for key in one.keys() & other.keys()):
+        raise UnsupportedError("one property in two schemas that both apply")
+    return {**one, **other}
+
+
+def types(schema: Schema) -> list[str]:
+    """Return the types of values that a schema allows; without `type`, those of its keywords, or all."""
+    found = schema.get("type")
+    names = [found] if isinstance(found, str) else list(KEYWORDS if found is None else found)
+    wrong = [name for name in names if name not in KEYWORDS]
+    if wrong:
+        raise UnsupportedError(f"type {json.dumps(wrong[0])}")
+    return [name for name in names if not (name == "integer" and "number" in names)]
+
+
+def kinds(schema: Schema) -> set[str]:
+    """Return the types of a schema, integers as numbers; none if they are not stated."""
+    found = schema.get("type", [])
+    return {"number" if name == "integer" else name for name in ([found] if isinstance(found, str) else found)}
+
+
+def values_of(schema: Schema) -> list[str] | None:
+    """Return the constant values of a schema as JSON, None if they are not stated."""
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    return None if values is None else [json.dumps(each, sort_keys=True) for each in values]
+
+
+def constants(schema: Schema) -> list[Alternative]:
+    """Return the alternatives of `const` or `enum`, beside which only `type` may be."""
+    beside = schema.keys() - {"const", "enum", "type"}
+    if beside or schema.keys() >= {"const", "enum"}:
+        raise UnsupportedError(f"const or enum beside {', '.join(sorted(beside)) or 'each other'}")
+    values = [schema["const"]] if "const" in schema else schema["enum"]
+    allowed = tuple(kind for name in types(schema) for kind in TYPES[name])
+    return [
+        (Terminal(json.dumps(each, ensure_ascii=False)[:40], json_values.exactly(each)),)
+        for each in values
+        if isinstance(each, allowed) and (bool in allowed or not isinstance(each, bool))
+    ]
