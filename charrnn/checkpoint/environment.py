@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.core import ops
 from charrnn.core.state import TrainState
 from charrnn.parallel.cores import core_count
 
@@ -19,9 +20,10 @@ def environment() -> dict[str, str]:
     built: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
     library, vectors = built["Build Dependencies"]["blas"], built["SIMD Extensions"]["found"]
     forced = os.environ.get("OPENBLAS_CORETYPE")  # kernels for another processor than this one
+    cut = "in row blocks" if ops.ROW_BLOCKS else None
     return {
         "numpy": np.__version__,
-        "blas": " ".join(filter(None, (library["name"], library.get("version"), forced))),
+        "blas": " ".join(filter(None, (library["name"], library.get("version"), forced, cut))),
         "machine": " ".join([os.uname().machine, *vectors]),
         "threads": str(core_count()),
         "product_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),

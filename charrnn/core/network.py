@@ -14,40 +14,11 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charrnn.core.cells import CELLS
-from charrnn.core.cells.cell import (
-    Cache,
-    Cell,
-    LayerState,
-    Params,
-    Shapes,
-    State,
-    layer_backward,
-    layer_cache,
-    layer_forward,
-    layer_shapes,
-    outputs,
-    recurrence_backward,
-    recurrence_forward,
-)
+from charrnn.core import ops
+from charrnn.core.cells import CELLS, cell
+from charrnn.core.cells.cell import Cache, Cell, LayerState, Params, Shapes, State
 from charrnn.core.config import ModelConfig
-from charrnn.core.ops import (
-    Array,
-    Ids,
-    Part,
-    bernoulli,
-    columns,
-    cross_entropy_backward,
-    cross_entropy_forward,
-    distinct_symbols,
-    draw_dropout,
-    dropout_backward,
-    dropout_forward,
-    embedding_backward,
-    embedding_forward,
-    linear_backward,
-    linear_forward,
-)
+from charrnn.core.ops import Array, Ids, Part, columns, linear_backward, linear_forward
 
 SYMBOL_ROWS = ("embed.W", "head.W_hy", "head.b_y")  # the parameters that have one row per symbol
 LOGITS = 1 << 22  # computed at a time in training: with 10,000 symbols those of a whole window would be 82 MB
@@ -55,11 +26,11 @@ LOGITS = 1 << 22  # computed at a time in training: with 10,000 symbols those of
 
 def network_shapes(config: ModelConfig) -> Shapes:
     """Return name -> shape of every parameter of a network."""
-    cell, V, H = CELLS[config.recurrence], config.vocab_size, config.hidden_size
+    kind, V, H = CELLS[config.recurrence], config.vocab_size, config.hidden_size
     shapes: Shapes = {"embed.W": (V, config.embed_size)}
     for l in range(config.num_layers):
         D = H if l else config.embed_size
-        shapes |= {f"layers.{l}.{name}": shape for name, shape in layer_shapes(cell, D, H).items()}
+        shapes |= {f"layers.{l}.{name}": shape for name, shape in cell.layer_shapes(kind, D, H).items()}
     return {**shapes, "head.W_hy": (V, H), "head.b_y": (V,)}
 
 
@@ -91,17 +62,12 @@ def initialize(params: Params, config: ModelConfig, rng: np.random.Generator) ->
 # ---- the input projection of the first layer ----
 
 
-def embedded(W: Array, x: Ids) -> Array:
-    """Return the rows of W (V, D) that ids x (T, B) name, as columns (T, D, B)."""
-    return embedding_forward(W, x, np.empty((len(x), W.shape[1], x.shape[1]), W.dtype))
-
-
 def symbols_forward(W: Array, params: Params, x: Ids, out: Array) -> Array:
     """Return a_t = W_xh x_t + b_h, in out (T, G·H, B), for ids x (T, B) whose columns x_t are rows of W (V, D)."""
-    symbols, places = distinct_symbols(x)
+    symbols, places = ops.distinct_symbols(x)
     W_xh, b_h = params["W_xh"], params["b_h"]
     projected = np.empty((len(symbols), *out.shape[1:]), out.dtype)
-    table = columns(linear_forward(W_xh, b_h, embedded(W, symbols), projected))  # (G·H, S·B)
+    table = columns(linear_forward(W_xh, b_h, ops.embedding_forward(W, symbols), projected))  # (G·H, S·B)
     for t in range(len(x)):  # along rows, in half the time that columns, strided, would take
         table.take(places[t], 1, out[t], "clip")
     return out
@@ -109,12 +75,12 @@ def symbols_forward(W: Array, params: Params, x: Ids, out: Array) -> Array:
 
 def symbols_backward(da: Array, W: Array, params: Params, x: Ids, dW: Array, grads: Params) -> None:
     """Add what da (T, G·H, B) contributes to the gradients of W, W_xh and b_h."""
-    symbols, places = distinct_symbols(x)
+    symbols, places = ops.distinct_symbols(x)
     drows = np.zeros((symbols.size, da.shape[1]), da.dtype)
-    embedding_backward(da, places, drows)
+    ops.embedding_backward(da, places, drows)
     dprojected = drows.reshape(*symbols.shape, -1).transpose(0, 2, 1)
-    dx = linear_backward(dprojected, params["W_xh"], embedded(W, symbols), grads["W_xh"], grads["b_h"])
-    embedding_backward(dx, symbols, dW)
+    dx = linear_backward(dprojected, params["W_xh"], ops.embedding_forward(W, symbols), grads["W_xh"], grads["b_h"])
+    ops.embedding_backward(dx, symbols, dW)
 
 
 # ---- the head in training ----
@@ -138,8 +104,8 @@ def head_loss(W: Array, b: Array, h: Array, y: Ids, count: int, dW: Array, db: A
         block = slice(start, start + steps)
         x, targets = columns(h[block]), y[block].reshape(1, -1)
         logits = linear_forward(W, b, x[None], np.empty((1, V, targets.size), h.dtype))
-        nats[block] = cross_entropy_forward(logits, targets).reshape(-1, B)
-        dlogits = cross_entropy_backward(logits, targets, count)[0]
+        nats[block] = ops.cross_entropy_forward(logits, targets).reshape(-1, B)
+        dlogits = ops.cross_entropy_backward(logits, targets, count)[0]
         dW += dlogits @ x.T
         db += dlogits @ np.ones(targets.size, h.dtype)  # forty times as fast as numpy's sum
         dh[block] = (W.T @ dlogits).reshape(len(x), -1, B).transpose(1, 0, 2)
@@ -183,7 +149,7 @@ class Network:
         dropout: Cache = {"mask": np.ones((masks, H, B), dtype), "dropped": np.empty((T, H, B), dtype)} if masks else {}
         cache = Cache()
         for l in range(self.config.num_layers):
-            layer = layer_cache(self.cell, T, B, H, dtype, self.config.zoneout, self.config.lines)
+            layer = cell.layer_cache(self.cell, T, B, H, dtype, self.config.zoneout, self.config.lines)
             cache |= {f"layers.{l}.{n}": a for n, a in layer.items()}
             cache |= {f"layers.{l}.{n}": a.copy() for n, a in dropout.items()}
         return cache
@@ -201,9 +167,9 @@ class Network:
         for l in range(self.config.num_layers):
             layer = scope(cache, f"layers.{l}.")
             if "mask" in layer:
-                draw_dropout(rng, rate, layer["mask"], part)
+                ops.draw_dropout(rng, rate, layer["mask"], part)
             if "keep" in layer:
-                bernoulli(rng, self.config.zoneout, layer["keep"], part)
+                ops.bernoulli(rng, self.config.zoneout, layer["keep"], part)
 
     @np.errstate(over="ignore", invalid="ignore")  # callers check the logits of a network that may have diverged
     def forward(self, x: Ids, state: State, cache: Cache) -> tuple[Array, State]:
@@ -244,12 +210,12 @@ class Network:
             if "alive" in own:
                 own["alive"][:T] = x != self.config.line_end
             if l:
-                h, last = layer_forward(self.cell, weights, outs[-1], before, own)
+                h, last = cell.layer_forward(self.cell, weights, outs[-1], before, own)
             else:
                 a = symbols_forward(params["embed.W"], weights, x, own["a"][:T])
-                h, last = recurrence_forward(self.cell, weights, a, before, own)
+                h, last = cell.recurrence_forward(self.cell, weights, a, before, own)
             after.append(last)
-            outs.append(dropout_forward(h, own["mask"][:T], own["dropped"][:T]) if "mask" in own else h)
+            outs.append(ops.dropout_forward(h, own["mask"][:T], own["dropped"][:T]) if "mask" in own else h)
         return outs[-1], after
 
     def layers_backward(self, dh: Array, x: Ids, cache: Cache, grads: Params, dstate: State | None = None) -> State:
@@ -262,12 +228,12 @@ class Network:
             name, own = f"layers.{l}.", caches[l]
             weights, dweights = scope(self.params, name), scope(grads, name)
             if "mask" in own:
-                dh = dropout_backward(dh, own["mask"][:T])
+                dh = ops.dropout_backward(dh, own["mask"][:T])
             if l:
                 below = layer_output(caches[l - 1], T)
-                dh, first = layer_backward(self.cell, weights, below, dh, dstate[l], own, dweights)
+                dh, first = cell.layer_backward(self.cell, weights, below, dh, dstate[l], own, dweights)
             else:
-                da, first = recurrence_backward(self.cell, weights, dh, dstate[l], own, dweights)
+                da, first = cell.recurrence_backward(self.cell, weights, dh, dstate[l], own, dweights)
                 symbols_backward(da, self.params["embed.W"], weights, x, grads["embed.W"], dweights)
             dstate0.insert(0, first)
         return dstate0
@@ -275,4 +241,4 @@ class Network:
 
 def layer_output(own: Cache, T: int) -> Array:
     """Return the output of a layer with this cache in T steps, (T, H, B), with dropout if it has masks."""
-    return own["dropped"][:T] if "mask" in own else outputs(own, T)
+    return own["dropped"][:T] if "mask" in own else cell.outputs(own, T)

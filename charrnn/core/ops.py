@@ -4,7 +4,11 @@ Activations are feature-major, (T, features, B): T steps of B streams, one colum
 added to (`+=`); the gradient that is returned is the input's. docs/bptt.md derives every line.
 """
 
+import math
+import os
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +18,54 @@ Ids = NDArray[np.integer]
 Parts = Sequence[Array]  # of a state or its gradient
 Part = tuple[slice, int] | None  # some streams of a batch, and the batch's number of streams; None for all
 
+HALF, ONE = np.array(0.5, np.float32), np.array(1, np.float32)  # a call with an array takes less than with a number
 COLUMNS = 1024  # summed over at a time: larger copies would fall out of the cache
+
+
+SMALL = 10**6  # multiplications: OpenBLAS has kernels that copy nothing for products up to this size
+KERNELS = ("SkylakeX", "Cooperlake", "Sapphirerapids")  # that have them, by their names in OPENBLAS_CORETYPE
+
+
+def has_small_kernels() -> bool:
+    """Return whether the matrix library has such kernels: OpenBLAS on a processor with AVX-512."""
+    built: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
+    name, vectors = built["Build Dependencies"]["blas"]["name"], built["SIMD Extensions"]["found"]
+    kernel = os.environ.get("OPENBLAS_CORETYPE", "SkylakeX")
+    return "openblas" in name and kernel in KERNELS and ("X86_V4" in vectors or "AVX512_SKX" in vectors)
+
+
+ROW_BLOCKS = has_small_kernels()
+
+
+@cache
+def block_size(E: int, D: int, B: int) -> int:
+    """Return into blocks of how many rows to cut a matrix (E, D) that is multiplied by B columns.
+
+    It follows from the shapes and the matrix library alone, since the last bits of a large product depend on it.
+    """
+    if not ROW_BLOCKS or E * D * B <= SMALL or B > 64:
+        return E
+    fits = [rows for rows in range(math.ceil(6144 / B**2), SMALL // (D * B) + 1) if E % rows == 0]
+    return max(fits, key=lambda rows: (rows % 12 == 0, rows), default=E)  # the kernels compute twelve rows at a time
+
+
+def row_blocks(W: Array, B: int) -> Array:
+    """Return W (E, D) as (n, E/n, D), a view: n products with B columns where they are faster than one."""
+    return W.reshape(-1, block_size(*W.shape, B), W.shape[1])
+
+
+def product(W: Array, x: Array, out: Array) -> Array:
+    """Write W x to out (…, E, B) and return it, for x (…, D, B) and W (n, E/n, D) in blocks of rows."""
+    np.matmul(W, x[..., None, :, :], out.reshape(*out.shape[:-2], *W.shape[:2], -1))
+    return out
 
 
 def columns(x: Array) -> Array:
     """Return (T, D, B) as the matrix (D, T·B) of all its columns, so that a sum over steps is one product."""
-    return np.ascontiguousarray(x.transpose(1, 0, 2)).reshape(x.shape[1], -1)
+    if x.strides[2] != x.itemsize:
+        return np.ascontiguousarray(x.transpose(1, 0, 2)).reshape(x.shape[1], -1)
+    rows = x.view(f"V{x.itemsize * x.shape[2]}")[:, :, 0]  # a row of B numbers as one item: copied in half the time
+    return np.ascontiguousarray(rows.T).view(x.dtype)
 
 
 def blocks_of_steps(x: Array) -> list[slice]:
@@ -37,7 +83,7 @@ def add_outer(dW: Array, dy: Array, x: Array) -> None:
 
 def linear_forward(W: Array, b: Array, x: Array, out: Array) -> Array:
     """Return y_t = W x_t + b for W (E, D), b (E,), x (T, D, B), in out (T, E, B)."""
-    np.matmul(W, x, out=out)
+    product(row_blocks(W, x.shape[2]), x, out)
     out += b[:, None]
     return out
 
@@ -46,17 +92,17 @@ def linear_backward(dy: Array, W: Array, x: Array, dW: Array, db: Array) -> Arra
     """Add Σ_t dy_t x_tᵀ to dW and Σ_t dy_t to db; return dx_t = Wᵀ dy_t, (T, D, B), for dy (T, E, B)."""
     add_outer(dW, dy, x)
     db += dy.sum(axis=0).sum(axis=1)  # six times as fast as a sum over both axes in one call
-    dx: Array = np.matmul(np.ascontiguousarray(W.T), dy)
-    return dx
+    dx = np.empty((len(x), W.shape[1], x.shape[2]), x.dtype)
+    return product(row_blocks(np.ascontiguousarray(W.T), x.shape[2]), dy, dx)
 
 
 def squash(a: Array, sigmoids: int) -> None:
     """Replace a (rows, B) in place by σ(a) in the first rows and tanh(a) in the others: σ(a) = ½ + ½·tanh(a/2)."""
     first = a[:sigmoids]
-    first *= 0.5
-    np.tanh(a, out=a)
-    first *= 0.5
-    first += 0.5
+    np.multiply(first, HALF, first)
+    np.tanh(a, a)
+    np.multiply(first, HALF, first)
+    np.add(first, HALF, first)
 
 
 def bernoulli(rng: np.random.Generator, p: float, out: Array, part: Part = None) -> float:
@@ -112,10 +158,9 @@ def zoneout_backward(keep: Array, dafter: Parts) -> Parts:
     return passed_by
 
 
-def embedding_forward(W: Array, x: Ids, out: Array) -> Array:
-    """Return row x[t, b] of W (V, D) as column b of step t: ids x (T, B) -> out (T, D, B)."""
-    out[...] = W[x].transpose(0, 2, 1)
-    return out
+def embedding_forward(W: Array, x: Ids) -> Array:
+    """Return row x[t, b] of W (V, D) as column b of step t: ids x (T, B) -> (T, D, B)."""
+    return np.ascontiguousarray(W[x].transpose(0, 2, 1))
 
 
 def embedding_backward(dy: Array, x: Ids, dW: Array) -> None:
@@ -126,8 +171,8 @@ def embedding_backward(dy: Array, x: Ids, dW: Array) -> None:
     """
     for steps in blocks_of_steps(dy):
         symbols, place = np.unique(x[steps], return_inverse=True)
-        onehot = (np.arange(len(symbols))[:, None] == place.reshape(-1)).astype(dy.dtype)
-        dW[symbols] += onehot @ columns(dy[steps]).T
+        onehot = (place.reshape(-1, 1) == np.arange(len(symbols))).astype(dy.dtype)
+        dW[symbols] += (columns(dy[steps]) @ onehot).T
 
 
 def distinct_symbols(x: Ids) -> tuple[Ids, Ids]:

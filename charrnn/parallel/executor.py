@@ -18,6 +18,7 @@ from charrnn.core.optim import Job
 from charrnn.core.state import TrainState
 from charrnn.core.train import Workspace, dropout_rng
 from charrnn.parallel.cores import core_count, side_by_side
+from charrnn.parallel.memory import keep_freed_memory
 from charrnn.parallel.processes import shared_array, start_worker
 
 MIN_STREAMS = 16  # per core: with fewer, a pass is too small to be worth distributing
@@ -28,6 +29,7 @@ class ParallelExecutor:
     """Computes gradients on all cores, as a charrnn.core.train.Executor."""
 
     def __init__(self, state: TrainState) -> None:
+        keep_freed_memory()
         model, config = state.model, state.config
         self.parts = stream_parts(model, config)
         self.gradients_of_parts = shared_array((self.parts, len(model.vector)), model.vector.dtype)

@@ -7,6 +7,7 @@ import pytest
 
 from charrnn.checkpoint import environment as module
 from charrnn.checkpoint.environment import available_bytes, changes, environment, free_amounts
+from charrnn.core import ops
 from charrnn.core.state import TrainState
 from charrnn.parallel import cores
 from tests.helpers.files import copy_of
@@ -16,12 +17,15 @@ def test_the_environment_is_what_the_last_bits_depend_on(monkeypatch: pytest.Mon
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
     monkeypatch.setattr(cores, "limit", 5)
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Sandybridge")
+    monkeypatch.setattr(ops, "ROW_BLOCKS", False)
     found = environment()
     assert found["blas"].endswith(" Sandybridge")
     assert found.items() >= {"numpy": np.__version__, "threads": "5", "product_threads": "3"}.items()
     assert found["machine"].split()[0] == os.uname().machine
     assert found.keys() == {"numpy", "blas", "machine", "threads", "product_threads"}
     assert all(found.values())
+    monkeypatch.setattr(ops, "ROW_BLOCKS", True)
+    assert environment()["blas"] == found["blas"] + " in row blocks"
 
 
 @pytest.mark.parametrize("name", ["numpy", "blas", "machine", "threads", "product_threads"])

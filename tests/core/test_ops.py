@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from charrnn.core import ops
 from charrnn.core.ops import (
     COLUMNS,
+    SMALL,
     Array,
     bernoulli,
+    block_size,
     columns,
     cross_entropy_backward,
     cross_entropy_forward,
@@ -21,8 +24,11 @@ from charrnn.core.ops import (
     dropout_forward,
     embedding_backward,
     embedding_forward,
+    has_small_kernels,
     linear_backward,
     linear_forward,
+    product,
+    row_blocks,
     squash,
     zoneout_backward,
     zoneout_forward,
@@ -61,7 +67,7 @@ def linear_gradients(a: Tensors, grads: Tensors) -> Tensors:
 
 
 def embedding_loss(a: Tensors) -> float:
-    return float(np.vdot(WEIGHTS, embedding_forward(a["W"], IDS, np.empty((T, E, B)))))
+    return float(np.vdot(WEIGHTS, embedding_forward(a["W"], IDS)))
 
 
 def embedding_gradients(a: Tensors, grads: Tensors) -> Tensors:
@@ -120,8 +126,9 @@ def test_columns_are_ordered_by_step_then_by_stream() -> None:
 
 
 def test_an_embedding_is_the_row_of_each_id() -> None:
-    W, out = RNG.standard_normal((V, E)), np.empty((T, E, B))
-    assert embedding_forward(W, IDS, out) is out
+    W = RNG.standard_normal((V, E))
+    out = embedding_forward(W, IDS)
+    assert out.flags.c_contiguous
     for t, s in np.ndindex(T, B):
         assert np.array_equal(out[t, :, s], W[IDS[t, s]])
 
@@ -249,3 +256,97 @@ def test_float32_stays_float32() -> None:
     assert linear_backward(y, W, x, np.zeros_like(W), np.zeros_like(b)).dtype == np.float32
     assert cross_entropy_forward(logits, TARGETS).dtype == np.float32
     assert cross_entropy_backward(logits, TARGETS, 4).dtype == np.float32
+
+
+# ---- products in blocks of rows ----
+
+
+@pytest.fixture
+def small_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if the matrix library had kernels for small products; results must be the same with any library."""
+    monkeypatch.setattr(ops, "ROW_BLOCKS", True)
+    block_size.cache_clear()
+    yield
+    block_size.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("shape", "B", "rows"),
+    [
+        ((768, 256), 16, 192),  # multiples of twelve first
+        ((1536, 512), 32, 48),
+        ((512, 128), 25, 256),
+        ((512, 2048), 64, 4),
+        ((1024, 1024), 8, 1024),  # blocks of fewer than 96 rows of eight columns are slower than the whole product
+        ((384, 128), 16, 384),  # small as it is
+        ((2048, 512), 128, 2048),  # with more than 64 columns the whole product is as fast as the machine
+        ((769, 256), 16, 769),  # has no divisor
+    ],
+)
+@pytest.mark.usefixtures("small_kernels")
+def test_blocks_are_small_enough_and_not_too_small(shape: tuple[int, int], B: int, rows: int) -> None:
+    assert block_size(*shape, B) == rows
+    assert rows == shape[0] or rows * shape[1] * B <= SMALL
+
+
+@pytest.mark.usefixtures("small_kernels")
+def test_a_product_in_blocks_is_the_product() -> None:
+    W, x = RNG.standard_normal((512, 96)), RNG.standard_normal((3, 96, 40))
+    blocks, out = row_blocks(W, 40), np.empty((3, 512, 40))
+    assert blocks.shape == (2, 256, 96)
+    assert np.shares_memory(blocks, W)
+    assert product(blocks, x, out) is out
+    assert_allclose(out, [W @ x[t] for t in range(3)], rtol=1e-12, atol=1e-12)
+    one = np.empty((512, 40))
+    assert_allclose(product(blocks, x[1], one), W @ x[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.usefixtures("small_kernels")
+def test_a_linear_layer_in_blocks_has_the_same_outputs_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    W, b, x = RNG.standard_normal((480, 360)), RNG.standard_normal(480), RNG.standard_normal((2, 360, 24))
+    dy, results = RNG.standard_normal((2, 480, 24)), []
+    assert len(row_blocks(W, 24)) > 1
+    assert len(row_blocks(W.T.copy(), 24)) > 1
+    for blocks in (True, False):
+        monkeypatch.setattr(ops, "ROW_BLOCKS", blocks)
+        block_size.cache_clear()
+        dW, db = np.zeros_like(W), np.zeros_like(b)
+        results.append((linear_forward(W, b, x, np.empty_like(dy)), linear_backward(dy, W, x, dW, db), dW, db))
+    for one, other in zip(*results, strict=True):
+        assert_allclose(one, other, rtol=1e-11, atol=1e-11)
+
+
+def test_without_small_kernels_no_product_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ops, "ROW_BLOCKS", False)
+    block_size.cache_clear()
+    assert block_size(768, 256, 16) == 768
+    block_size.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("library", "found", "kernel", "expected"),
+    [
+        ("scipy-openblas", ["X86_V3", "X86_V4"], None, True),
+        ("scipy-openblas", ["AVX2", "AVX512_SKX"], "SkylakeX", True),  # as numpy 2.0 names them
+        ("openblas64", ["X86_V4"], "Haswell", False),
+        ("scipy-openblas", ["X86_V3"], None, False),
+        ("accelerate", ["ASIMD"], None, False),
+    ],
+)
+def test_small_kernels_are_openblas_with_avx_512(
+    library: str, found: list[str], kernel: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"Build Dependencies": {"blas": {"name": library}}, "SIMD Extensions": {"found": found}}
+    monkeypatch.setattr(np, "show_config", lambda mode: config)
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    if kernel:
+        monkeypatch.setenv("OPENBLAS_CORETYPE", kernel)
+    assert has_small_kernels() is expected
+
+
+def test_columns_of_any_view_are_laid_side_by_side() -> None:
+    x = RNG.standard_normal((3, 4, 10))
+    for part in (x, x[:, :, 2:7], x[:, 1:, ::2], x[::2], x[:, :, :1], x.transpose(1, 0, 2)):
+        expected = np.concatenate([*part], axis=1)
+        np.testing.assert_array_equal(columns(part), expected)
+        np.testing.assert_array_equal(columns(part.astype(np.float32)), expected.astype(np.float32))

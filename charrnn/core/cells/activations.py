@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charrnn.core.ops import Array
+from charrnn.core.ops import ONE, Array
 
 LEAK = 0.01  # slope of leaky_relu below 0 (Maas et al. 2013)
 
@@ -29,7 +29,7 @@ def tanh(a: Array, out: Array) -> None:
 def tanh_derivative(f: Array, out: Array) -> None:
     """φ' = 1 - f²."""
     np.multiply(f, f, out=out)
-    np.subtract(1, out, out=out)
+    np.subtract(ONE, out, out=out)
 
 
 def relu(a: Array, out: Array) -> None:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charrnn.core.ops import Array, linear_backward, linear_forward, zoneout_backward, zoneout_forward
+from charrnn.core import ops
+from charrnn.core.ops import Array, linear_backward, linear_forward, product, row_blocks
 
 Params = dict[str, Array]  # names -> views into one flat vector
 Shapes = dict[str, tuple[int, ...]]
@@ -31,6 +32,7 @@ class Cell(NamedTuple):
 
     backward_step(W_hh_T, da, kept, before, dstate, scratch): from the gradients in `dstate` of the state after
     the step, compute in place those of the state before it; turn what forward left in `da` into the gradient of a.
+    W_hh_T is W_hhᵀ (H, G·H) in row blocks.
     """
 
     gates: int  # G
@@ -83,7 +85,8 @@ def recurrence_forward(
 
     Return h (T, H, B), a view into the cache, and the state after the last step.
     """
-    T, W_hh, v = len(a), params["W_hh"], cache["scratch"][: a.shape[1]]
+    T, v = len(a), cache["scratch"][: a.shape[1]]
+    W_hh = row_blocks(params["W_hh"], a.shape[2])
     keep, alive, out = cache.get("keep"), cache.get("alive"), cache.get("out")
     states, kept = [cache[name] for name in cell.state], [cache[name][:T] for name in cell.kept]
     for part, initial in zip(states, state, strict=True):
@@ -93,10 +96,10 @@ def recurrence_forward(
         if alive is not None:
             for part in before:
                 part *= alive[t]
-        np.matmul(W_hh, before[0], out=v)
+        product(W_hh, before[0], v)
         cell.forward_step(params, a_t, v, kept_t, before, after)()
         if keep is not None:
-            zoneout_forward(keep[t], before, after)
+            ops.zoneout_forward(keep[t], before, after)
         if out is not None:
             out[t] = after[0]
     return outputs(cache, T), tuple(part[T].copy() for part in states)
@@ -110,13 +113,13 @@ def recurrence_backward(
     Add to the gradients of the recurrent parameters; return da (T, G·H, B) and the gradient of the initial state. The
     cache is used up: there is one backward pass per forward pass.
     """
-    T, W_hh_T = len(dh), np.ascontiguousarray(params["W_hh"].T)  # one copy per window: faster than a view per step
+    T, W_hh_T = len(dh), row_blocks(np.ascontiguousarray(params["W_hh"].T), dh.shape[2])  # one copy per window
     da, scratch, keep, alive = cache["a"][:T], cache["scratch"], cache.get("keep"), cache.get("alive")
     kept, states = [cache[name][:T][::-1] for name in cell.kept], [cache[name][:T][::-1] for name in cell.state]
     dstate = tuple(part.copy() for part in dstate)
     for t, da_t, kept_t, before in zip(reversed(range(T)), da[::-1], steps(kept), steps(states), strict=False):
         dstate[0][...] += dh[t]
-        passed_by = zoneout_backward(keep[t], dstate) if keep is not None else ()
+        passed_by = ops.zoneout_backward(keep[t], dstate) if keep is not None else ()
         cell.backward_step(W_hh_T, da_t, kept_t, before, dstate, scratch)()
         for part, dpart in zip(passed_by, dstate, strict=False):
             dpart += part
@@ -155,6 +158,6 @@ def layer_step(cell: Cell, params: Params, a: Array, v: Array, state: LayerState
         for part, copy in zip(state, before, strict=True):
             copy[...] = part
         step()
-        zoneout_forward([zoneout] * len(state), before, state)
+        ops.zoneout_forward([zoneout] * len(state), before, state)
 
     return run

@@ -21,7 +21,7 @@ Memory of a layer: (5T + 5)·H·B numbers (3T for a; T each for h and u; one ste
 import numpy as np
 
 from charrnn.core.cells.cell import Cache, Cell, LayerState, Params, Shapes, Step
-from charrnn.core.ops import Array, add_outer, squash
+from charrnn.core.ops import ONE, Array, add_outer, product, squash
 
 
 def shapes(H: int) -> Shapes:
@@ -66,15 +66,15 @@ def backward_step(
         np.multiply(dh_next, z, out=dh_z)
         np.subtract(dh_next, dh_z, out=dh_next)  # dn
         np.multiply(n, n, out=n)
-        np.subtract(1, n, out=n)
+        np.subtract(ONE, n, out=n)
         np.multiply(n, dh_next, out=n)  # da_n
         np.multiply(n, u, out=dr)
         np.multiply(n, r, out=du)
         np.multiply(drz, rz, out=drz)  # σ' = σ (1 - σ)
-        np.subtract(1, rz, out=rz)
+        np.subtract(ONE, rz, out=rz)
         np.multiply(rz, drz, out=rz)  # da_r da_z
         drz[...], u[...] = rz, du
-        np.matmul(W_hh_T, dv, out=dh_next)
+        product(W_hh_T, dv, dh_next)
         np.add(dh_next, dh_z, out=dh_next)
 
     return step

@@ -24,7 +24,7 @@ Memory of a layer: (7T + 6)·H·B numbers (4T for a; T each for h, c and tanh c;
 import numpy as np
 
 from charrnn.core.cells.cell import Cache, Cell, LayerState, Params, Shapes, Step
-from charrnn.core.ops import Array, add_outer, squash
+from charrnn.core.ops import ONE, Array, add_outer, product, squash
 
 
 def shapes(H: int) -> Shapes:
@@ -71,12 +71,12 @@ def backward_step(
         np.multiply(i, dc_next, out=dg)
         np.multiply(dc_next, f, out=dc_next)
         np.multiply(dsigmoids, sigmoids, out=dsigmoids)  # σ' = σ (1 - σ), and for g: 1 - g²
-        np.subtract(1, sigmoids, out=sigmoids)
+        np.subtract(ONE, sigmoids, out=sigmoids)
         np.multiply(sigmoids, dsigmoids, out=sigmoids)
         np.multiply(g, g, out=g)
-        np.subtract(1, g, out=g)
+        np.subtract(ONE, g, out=g)
         np.multiply(g, dg, out=g)
-        np.matmul(W_hh_T, da, out=dh_next)
+        product(W_hh_T, da, dh_next)
 
     return step
 

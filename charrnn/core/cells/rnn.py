@@ -21,7 +21,7 @@ import numpy as np
 
 from charrnn.core.cells.activations import ACTIVATIONS, Activation
 from charrnn.core.cells.cell import Cache, Cell, LayerState, Params, Shapes, Step
-from charrnn.core.ops import Array, add_outer
+from charrnn.core.ops import Array, add_outer, product
 
 
 def shapes(H: int) -> Shapes:
@@ -30,35 +30,29 @@ def shapes(H: int) -> Shapes:
 
 
 def forward_step(
-    activation: Activation, params: Params, a: Array, v: Array, kept: LayerState, before: LayerState, after: LayerState
+    phi: Activation, params: Params, a: Array, v: Array, kept: LayerState, before: LayerState, after: LayerState
 ) -> Step:
     """Bind a step of the equations above to its arrays."""
     (h_after,) = after
 
     def step() -> None:
         np.add(v, a, out=v)
-        activation.value(v, a)
+        phi.value(v, a)
         h_after[...] = a
 
     return step
 
 
 def backward_step(
-    activation: Activation,
-    W_hh_T: Array,
-    da: Array,
-    kept: LayerState,
-    before: LayerState,
-    dstate: LayerState,
-    scratch: Array,
+    phi: Activation, W_hh_T: Array, da: Array, kept: LayerState, before: LayerState, dstate: LayerState, scratch: Array
 ) -> Step:
     """Bind a step back to its arrays."""
     (dh_next,) = dstate
 
     def step() -> None:
-        activation.derivative(da, da)
+        phi.derivative(da, da)
         np.multiply(da, dh_next, out=da)
-        np.matmul(W_hh_T, da, out=dh_next)
+        product(W_hh_T, da, dh_next)
 
     return step
 
