@@ -1,11 +1,13 @@
-"""Fixtures of the command-line tests."""
+"""Fixtures of several folders, most of them of the command-line tests."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from charrnn.core import ops
 from tests.helpers.command import NETWORK, TEXT, Result, ok
 
 
@@ -47,3 +49,12 @@ def model(work: Path, trained: Run) -> Path:
     path.parent.mkdir()
     shutil.copy(trained.model, path)
     return path
+
+
+@pytest.fixture
+def small_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if the matrix library had kernels for small products; results must be the same with any library."""
+    monkeypatch.setattr(ops, "ROW_BLOCKS", True)
+    ops.block_size.cache_clear()
+    yield
+    ops.block_size.cache_clear()

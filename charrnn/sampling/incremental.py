@@ -4,7 +4,7 @@ The equations are those of Network.forward, with one product per layer and chara
 for step t+1 and by the matrix above for step t, the two matrices are stacked:
 
     v_l     = [W_hh; W_above] h_t            W_above: W_xh of layer l+1, or head.W_hy
-    a_0     = table[:, id]                   table = W_xh embed.Wᵀ + b_h, one column per symbol
+    a_0     = table[id]                      table = (W_xh embed.Wᵀ + b_h)ᵀ, one row per symbol
     a_{l+1} = the lower part of v_l + b_h    logits likewise, from the top layer
 
 Every operation is bound to its arrays once, so that a step only calls one after the other.
@@ -18,10 +18,11 @@ import numpy as np
 from charrnn.core.cells.cell import State, layer_step
 from charrnn.core.model import CharRNN
 from charrnn.core.network import Network, scope
-from charrnn.core.ops import Array, Ids
+from charrnn.core.ops import Array, Ids, block_size, row_blocks
 from charrnn.core.sample import Logits
 
 PROMPT_STEPS = 256  # ids of a prompt per forward pass
+ROWS = 48  # of a block, for any number of symbols
 MAX_TABLE_SIZE = 1 << 24  # a larger table would take longer to make than it saves, and much memory
 
 Operation = Callable[[], object]
@@ -31,7 +32,7 @@ ignore_overflow = np.errstate(over="ignore", invalid="ignore")  # the draw detec
 
 
 class StackedNetwork:
-    """A network with stacked copies of its matrices, and the table (G·H, V), None if it would be too large."""
+    """A network with stacked copies of its matrices, and the table (V, G·H), None if it would be too large."""
 
     def __init__(self, network: Network) -> None:
         params, L = network.params, network.config.num_layers
@@ -40,7 +41,15 @@ class StackedNetwork:
         small = len(params["embed.W"]) * len(W_xh) <= MAX_TABLE_SIZE
         self.network = network
         self.matrices = [np.concatenate([params[f"layers.{l}.W_hh"], above[l]]) for l in range(L)]
-        self.table = W_xh @ params["embed.W"].T + b_h[:, None] if small else None
+        self.table = np.ascontiguousarray((W_xh @ params["embed.W"].T + b_h[:, None]).T) if small else None
+
+
+def cut_rows(W: Array, B: int) -> Array:
+    """Return W (E, D) in row blocks for B columns, with rows of zeros up to a multiple of ROWS if it is cut at all."""
+    E, D = len(W) + -len(W) % ROWS, W.shape[1]
+    if block_size(E, D, B) == E:
+        return W[None]
+    return row_blocks(np.concatenate([W, np.zeros((E - len(W), D), W.dtype)]), B)
 
 
 class PromptState:
@@ -55,6 +64,15 @@ class PromptState:
         self.networks = [StackedNetwork(network) for network in model.networks]
         self.states = model.each_state(state)  # of each network, one column
         self.last_id = int(prompt[-1])
+
+
+def look_up(table: Array, ids: Ids, a: Array) -> list[Operation]:
+    """Return operations that write the rows of a table (V, G·H) named by ids (B,) to a (G·H, B) as columns."""
+    if len(ids) == 1:
+        rows = list(table[:, :, None])  # views: none has to be made for a character
+        return [lambda: np.copyto(a, rows[ids.item()])]
+    taken = np.empty((len(ids), table.shape[1]), a.dtype)
+    return [partial(table.take, ids, 0, taken, "clip"), partial(np.copyto, a, taken.T)]
 
 
 class IncrementalModel:
@@ -94,18 +112,20 @@ class IncrementalModel:
                 partial(np.add, a, params["layers.0.b_h"][:, None], a),
             ]
         else:
-            self.operations.append(partial(stacked.table.take, self.ids, 1, a, "clip"))
+            self.operations += look_up(stacked.table, self.ids, a)
         for l, W in enumerate(stacked.matrices):
-            parts = tuple(np.repeat(part, B, axis=1) for part in state[l])  # each (H, B)
-            v = np.empty((len(W), B), network.dtype)
-            own, up, multiply = v[:GH], v[GH:], partial(np.matmul, W, parts[0], v)
+            parts, blocks = tuple(np.repeat(part, B, axis=1) for part in state[l]), cut_rows(W, B)  # each part (H, B)
+            products = np.empty((*blocks.shape[:2], B), network.dtype)
+            v = products.reshape(-1, B)
+            own, up, multiply = v[:GH], v[GH : len(W)], partial(np.matmul, blocks, parts[0], products)
             step = layer_step(network.cell, scope(params, f"layers.{l}."), a, own, parts, network.config.zoneout)
             multiply()
             self.carried += [*parts, own]
             is_last = l == len(stacked.matrices) - 1
             b = params["head.b_y" if is_last else f"layers.{l + 1}.b_h"][:, None]
             a = np.empty((GH, B), network.dtype)
-            self.operations += [step, multiply, partial(np.add, up, b, logits if is_last else a)]
+            self.operations += [step, multiply, partial(np.add, up, b, up if is_last else a)]
+        self.operations.append(partial(np.copyto, logits, up))  # apart from the sum: float64 would slow it down
 
     def restart(self, b: int) -> None:
         """Return column b to the end of the prompt, to the last bit."""

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -259,15 +259,6 @@ def test_float32_stays_float32() -> None:
 
 
 # ---- products in blocks of rows ----
-
-
-@pytest.fixture
-def small_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As if the matrix library had kernels for small products; results must be the same with any library."""
-    monkeypatch.setattr(ops, "ROW_BLOCKS", True)
-    block_size.cache_clear()
-    yield
-    block_size.cache_clear()
 
 
 @pytest.mark.parametrize(

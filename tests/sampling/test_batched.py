@@ -9,8 +9,8 @@ from charrnn.core.cells import CELLS
 from charrnn.core.errors import DivergedError
 from charrnn.core.model import CharRNN
 from charrnn.core.ops import Ids
-from charrnn.core.sample import chain, pick, sample_rng
-from charrnn.sampling.batched import NUMBERS_AHEAD, generate
+from charrnn.core.sample import DIVERGED, chain, pick, sample_rng
+from charrnn.sampling.batched import NUMBERS_AHEAD, generate, pick_one
 from tests.helpers.files import cell_settings
 from tests.helpers.models import V, tiny_model
 
@@ -73,3 +73,16 @@ def test_logits_that_are_not_finite_raise_a_clear_error(weight: float, temperatu
     model.vector[:] = weight
     with pytest.raises(DivergedError, match=r"diverged.*--lr"):
         next(generate(model, np.array([1, 2]), sample_rng(1, 0), {"temperature": temperature}))
+
+
+def test_one_id_is_drawn_as_many_are() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        logits = np.where(rng.random(V) < 0.3, -np.inf, 3 * rng.standard_normal(V))
+        logits[rng.integers(V)] = 0
+        logits -= logits.max()
+        for number in (rng.random(), 0.0, 1 - 2**-53):
+            (expected,) = pick(logits[None], np.array([number]))
+            assert pick_one(logits, number) == expected
+    for bad in (np.nan, np.inf):
+        assert pick_one(np.array([0, bad]), 0.5) == DIVERGED == pick(np.array([[0, bad]]), np.array([0.5]))[0]

@@ -7,12 +7,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import DTypeLike
 
+from charrnn.core import ops
 from charrnn.core.cells import CELLS
 from charrnn.core.model import CharRNN
 from charrnn.core.ops import Ids
 from charrnn.core.sample import Logits
 from charrnn.sampling import incremental
-from charrnn.sampling.incremental import PROMPT_STEPS, IncrementalModel, PromptState
+from charrnn.sampling.incremental import PROMPT_STEPS, ROWS, IncrementalModel, PromptState, cut_rows, look_up
 from tests.helpers.files import cell_settings
 from tests.helpers.models import V, tiny_model
 
@@ -105,3 +106,41 @@ def test_steps_reuse_their_arrays(cell: str) -> None:
     first, before = model.step(), [*model.carried]
     assert model.step() is first
     assert all(array is same for array, same in zip(model.carried, before, strict=True))
+
+
+@pytest.mark.usefixtures("small_kernels")
+def test_a_matrix_with_any_number_of_rows_is_cut_into_blocks() -> None:
+    W, x = np.random.default_rng(0).standard_normal((769, 256)), np.random.default_rng(1).standard_normal((256, 32))
+    blocks = cut_rows(W, 32)
+    assert blocks.shape == (17, ROWS, 256)
+    products = (blocks @ x).reshape(-1, 32)
+    assert_allclose(products[:769], W @ x, rtol=1e-12, atol=1e-12)
+    assert not products[769:].any()
+    assert cut_rows(W, 1).shape == (1, 769, 256)
+    assert np.shares_memory(cut_rows(W[:9], 32), W)
+
+
+@every_cell
+@pytest.mark.usefixtures("small_kernels")
+def test_steps_in_row_blocks_give_the_same_logits(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model(hidden_size=190, num_layers=2, **cell_settings(cell))
+    logits = []
+    for blocks in (True, False):
+        monkeypatch.setattr(ops, "ROW_BLOCKS", blocks)
+        ops.block_size.cache_clear()
+        texts = IncrementalModel(PromptState(model, np.array([1, 3])), 40)
+        texts.step()
+        texts.ids[:] = np.arange(40) % V
+        logits.append(texts.step().copy())
+    assert_allclose(logits[0], logits[1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("B", [1, 3])
+def test_the_table_is_read_by_row(B: int) -> None:
+    table, ids, a = np.arange(20.0).reshape(5, 4), np.array([3, 0, 4])[:B], np.empty((4, B))
+    operations = look_up(table, ids, a)
+    for shift in (0, 1):
+        ids[:] = (ids + shift) % 5
+        for operation in operations:
+            operation()
+        assert_array_equal(a, table[ids].T)
