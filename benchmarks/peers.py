@@ -73,21 +73,17 @@ def sampling(model: CharRNN, B: int, temperature: float) -> Iterator[NDArray[np.
             yield drawn[0].numpy()
 
 
-def scoring(model: CharRNN, ids: Ids) -> Step:
-    """Return a function that scores a text (N,) with PyTorch as one stream, 256 characters at a time."""
-    network = TorchRNN(model)
-    text = torch.from_numpy(ids.astype(np.int64))[:, None]
-
-    def score() -> float:
-        state, nats = None, 0.0
-        with torch.inference_mode():
-            for begin in range(0, len(text) - 1, 256):
-                x, y = text[begin : begin + 256], text[begin + 1 : begin + 257]
-                loss, state = network.loss(x[: len(y)], y, state)
-                nats += loss.item() * len(y)
-        return nats
-
-    return score
+def scored(model: CharRNN, ids: Ids, parts: int, n: int) -> float:
+    """Score a text (N,) with PyTorch on n cores, in equal parts side by side, 256 steps at a time; return its nats."""
+    torch.set_num_threads(n)
+    network, state, nats = TorchRNN(model), None, 0.0
+    text = torch.from_numpy(ids[: len(ids) // parts * parts].astype(np.int64)).reshape(parts, -1).T
+    with torch.inference_mode():
+        for begin in range(0, len(text) - 1, 256):
+            x, y = text[begin : begin + 256], text[begin + 1 : begin + 257]
+            loss, state = network.loss(x[: len(y)], y, state)
+            nats += loss.item() * y.numel()
+    return nats
 
 
 def plain_loop(V: int, H: int, T: int) -> Step:

@@ -2,12 +2,14 @@
 
     pip install -e '.[bench]'
     python -m benchmarks.speed                      # every table
-    python -m benchmarks.speed --only training      # some: training, step, memory, sampling, scoring, start, scale
+    python -m benchmarks.speed --only training      # some of them, by the names of TABLES below
+    pip install jax                                 # for a row of the table `jax`
 
 Before a network is timed, PyTorch's own module gets the same weights, and both must find the same loss and gradients.
 Then whole training steps of both (forward, backward, clipping, Adam) are timed in alternation, on one core and on all,
-and each uses the count that is faster. Compare the ratios of medians of one run: machines differ, and one machine
-differs from hour to hour. PyTorch is imported late, to keep it out of the measurement of charrnn's memory.
+and each uses the count that is faster. A ratio is that of the medians of one run, with the middle half of the ratios of
+single rounds: machines differ, and one machine differs from hour to hour. PyTorch is imported late, to keep it out of
+the measurement of charrnn's memory.
 """
 
 import argparse
@@ -34,14 +36,14 @@ from charrnn.core.batches import Batches
 from charrnn.core.cells import CELLS
 from charrnn.core.config import ModelConfig, TrainConfig
 from charrnn.core.model import parameter_shapes
-from charrnn.core.ops import Ids, cross_entropy_backward, cross_entropy_forward
+from charrnn.core.ops import ROW_BLOCKS, Ids, cross_entropy_backward, cross_entropy_forward
 from charrnn.core.optim import OPTIMIZERS, clip_by_global_norm
 from charrnn.core.sample import Settings
 from charrnn.core.state import TrainState
 from charrnn.core.train import StepReport, train, train_step
 from charrnn.core.vocab import Vocab
 from charrnn.data.corpus import Corpus
-from charrnn.evaluation.text import score_ids
+from charrnn.evaluation.text import MAX_SPANS, score_ids
 from charrnn.parallel import cores
 from charrnn.parallel.executor import ParallelExecutor
 from charrnn.sampling.samples import SampleOptions, samples
@@ -159,8 +161,8 @@ def must_agree(case: Case) -> None:
 # ---- how it is timed ----
 
 
-def seconds(programs: Mapping[Any, Step]) -> dict[Any, float]:
-    """Time programs in alternation; return the median seconds per call of each."""
+def rounds(programs: Mapping[Any, Step]) -> dict[Any, list[float]]:
+    """Time programs in alternation; return the seconds per call of each, one for each round."""
     repeats = {}
     for name, program in programs.items():
         program()  # warms up
@@ -175,11 +177,23 @@ def seconds(programs: Mapping[Any, Step]) -> dict[Any, float]:
             for _ in range(repeats[name]):
                 program()
             times[name].append((time.perf_counter() - began) / repeats[name])
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
+
+
+def seconds(programs: Mapping[Any, Step]) -> dict[Any, float]:
+    """Time programs in alternation; return the median seconds per call of each."""
+    return {name: statistics.median(times) for name, times in rounds(programs).items()}
+
+
+def spread(slower: Sequence[float], faster: Sequence[float], digits: int = 2) -> str:
+    """Return the ratio of the medians of two programs, and the quartiles of the ratios of single rounds."""
+    low, _, high = statistics.quantiles([one / other for one, other in zip(slower, faster, strict=True)], n=4)
+    ratio = statistics.median(slower) / statistics.median(faster)
+    return f"{ratio:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def sgemm_peak(n: int) -> float:
-    """Return this machine's FLOP/s: the best of ten float32 products of 2048 x 2048 matrices."""
+    """Return this machine's FLOP/s on n cores: the best of ten float32 products of 2048 x 2048 matrices."""
     from threadpoolctl import threadpool_limits
 
     A, B = np.random.default_rng(0).standard_normal((2, 2048, 2048), np.float32)
@@ -202,6 +216,29 @@ def counts() -> list[int]:
 # ---- the tables ----
 
 
+def machine() -> Iterator[Sequence[str]]:
+    """Describe the machine, its libraries and the peak that shares refer to."""
+    import threadpoolctl
+    import torch
+
+    yield "the machine", ""
+    yield "processor", processor()
+    blas = next(library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas")
+    yield "numpy", f"{np.__version__}, {blas['internal_api']} {blas['version']}"
+    yield "its kernel for matrices", f"{blas['architecture']}, products {'in row blocks' if ROW_BLOCKS else 'whole'}"
+    yield "PyTorch", str(torch.__version__)
+    yield "SGEMM peak", " and ".join(f"{sgemm_peak(n) / 1e9:.0f}" for n in counts()) + " GFLOP/s on one core and all"
+
+
+def processor() -> str:
+    """Return the name, family and model of the processor, and the number of cores in use, on Linux."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8").partition("\n\n")[0].splitlines()
+    known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    wide = "with" if "avx512f" in known.get("flags", "").split() else "without"
+    family = ", ".join(f"{name} {known[name]}" for name in ("cpu family", "model") if name in known)
+    return f"{known.get('model name', 'unknown')}, {family}, {wide} AVX-512, {cores.core_count()} cores"
+
+
 def training() -> Iterator[Sequence[str]]:
     """Time training steps of both."""
     yield "training step", "charrnn", "PyTorch", "ratio", "of the SGEMM peak"
@@ -211,13 +248,33 @@ def training() -> Iterator[Sequence[str]]:
         cores.limit = None
         with ExitStack() as stack:
             programs = {("ours", n): stack.enter_context(our_step(case, n)) for n in counts()}
-            times = seconds(programs | {("theirs", n): their_step(case, n) for n in counts()})
-        ours, theirs = best(times, "ours"), best(times, "theirs")
+            times = rounds(programs | {("theirs", n): their_step(case, n) for n in counts()})
+        (ours, m), (theirs, n) = best(times, "ours"), best(times, "theirs")
+        per_step = statistics.median(ours)
         if case in CELLS_TIMED:
-            ratios.append(theirs[0] / ours[0])
-        rates = [f"{case.B * case.T / t / 1e3:.1f}k/s, {n} core{'s' * (n > 1)}" for t, n in (ours, theirs)]
-        yield str(case), *rates, f"{theirs[0] / ours[0]:.2f}", f"{case.flops / ours[0] / peak:.0%}"
+            ratios.append(statistics.median(theirs) / per_step)
+        rates = [
+            f"{case.B * case.T / statistics.median(t) / 1e3:.1f}k/s, {n} core{'s' * (n > 1)}"
+            for t, n in ((ours, m), (theirs, n))
+        ]
+        yield str(case), *rates, spread(theirs, ours), f"{case.flops / per_step / peak:.0%}"
     yield "geometric mean of the nine", "", "", f"{statistics.geometric_mean(ratios):.2f}", f"{peak / 1e9:.0f} GFLOP/s"
+
+
+def in_jax() -> Iterator[Sequence[str]]:
+    """Time passes of the default network without an update, beside JAX, if it is installed."""
+    yield "forward and backward", "charrnn", "JAX", "ratio"
+    try:
+        from benchmarks import jax_peer
+    except ImportError:
+        return
+    state, ids = run_of(DEFAULT)
+    x, y = Batches(ids, DEFAULT.B, DEFAULT.T, 0).batch(0)
+    cores.limit = None
+    with closing(ParallelExecutor(state)) as executor:
+        times = rounds({"ours": lambda: executor.gradients(state, x, y), "JAX": jax_peer.training(state.model, x, y)})
+    rates = [f"{x.size / statistics.median(times[who]) / 1e3:.1f}k/s" for who in ("ours", "JAX")]
+    yield str(DEFAULT), *rates, spread(times["JAX"], times["ours"])
 
 
 def step() -> Iterator[Sequence[str]]:
@@ -239,11 +296,11 @@ def step() -> Iterator[Sequence[str]]:
                 state.model.vector, executor.gradient, state.slots, shapes, 1e-3, 0, 1, executor.run
             )
 
-        times = seconds({"core": core, "all": lambda: reporter.show(next(reports))})
+        times = rounds({"core": core, "all": lambda: reporter.show(next(reports))})
     reporter.close()
-    rates = {name: f"{DEFAULT.B * DEFAULT.T / t / 1e3:.1f}k/s" for name, t in times.items()}
+    rates = {name: f"{DEFAULT.B * DEFAULT.T / statistics.median(t) / 1e3:.1f}k/s" for name, t in times.items()}
     yield f"{DEFAULT}: forward, backward, clipping, Adam", rates["core"], "1"
-    yield "with dropout, batches, carried state, events, bar", rates["all"], f"{times['core'] / times['all']:.2f}"
+    yield "with dropout, batches, carried state, events, bar", rates["all"], spread(times["core"], times["all"])
 
 
 def memory() -> Iterator[Sequence[str]]:
@@ -284,7 +341,7 @@ def sampling() -> Iterator[Sequence[str]]:
     """Time the writing of samples side by side, plain and with filters."""
     from benchmarks import peers
 
-    yield "writing samples", "charrnn", "PyTorch", "ratio", "with --top-p 0.9, to plain"
+    yield "writing samples", "charrnn", "PyTorch", "ratio", "to the product alone", "with --top-p 0.9, to plain"
     state, _ = run_of(Case("gru", 256, 1, 1))
     for B, length in ((1, 5000), (64, 1500)):
 
@@ -302,10 +359,20 @@ def sampling() -> Iterator[Sequence[str]]:
         programs: dict[Any, Step] = {("theirs", n): partial(torch_written, n) for n in counts()}
         programs |= {("plain", n): partial(written, n, plain) for n in counts()}
         programs |= {("filtered", n): partial(written, n, filtered) for n in counts()}
-        times = seconds(programs)
-        ours, top_p, theirs = (best(times, who)[0] for who in ("plain", "filtered", "theirs"))
-        rates = [f"{B * length / t / 1e3:.1f}k/s" for t in (ours, theirs)]
-        yield f"GRU 256, {B} at once", *rates, f"{theirs / ours:.1f}", f"{ours / top_p:.2f}"
+        programs |= {("product", 1): partial(multiply, state, B, length)} if B == 1 else {}
+        times = rounds(programs)
+        (ours, _), (top_p, _), (theirs, _) = (best(times, who) for who in ("plain", "filtered", "theirs"))
+        rates = [f"{B * length / statistics.median(t) / 1e3:.1f}k/s" for t in (ours, theirs)]
+        product = spread(ours, times["product", 1]) if B == 1 else ""
+        yield f"GRU 256, {B} at once", *rates, spread(theirs, ours, 1), product, spread(ours, top_p)
+
+
+def multiply(state: TrainState, B: int, length: int) -> None:
+    """Multiply what a network of one layer multiplies for each of `length` characters, [W_hh; W_hy] h for B columns."""
+    W = np.concatenate([state.model.params["layers.0.W_hh"], state.model.params["head.W_hy"]])
+    h, v = np.zeros((W.shape[1], B), W.dtype), np.empty((len(W), B), W.dtype)
+    for _ in range(length):
+        np.matmul(W, h, v)
 
 
 def torch_threads(n: int) -> None:
@@ -315,9 +382,9 @@ def torch_threads(n: int) -> None:
     torch.set_num_threads(n)
 
 
-def best(times: Mapping[tuple[str, int], float], who: str) -> tuple[float, int]:
-    """Return the shortest time of a program and its number of cores."""
-    return min((t, n) for (name, n), t in times.items() if name == who)
+def best(times: Mapping[tuple[str, int], list[float]], who: str) -> tuple[list[float], int]:
+    """Return the times of a program with the number of cores that has the smallest median, and that number."""
+    return min(((t, n) for (name, n), t in times.items() if name == who), key=lambda pair: statistics.median(pair[0]))
 
 
 def start() -> Iterator[Sequence[str]]:
@@ -343,23 +410,27 @@ def start() -> Iterator[Sequence[str]]:
 
 
 def scoring() -> Iterator[Sequence[str]]:
-    """Time the scoring of a text."""
+    """Time the scoring of a text, in as many parts side by side as charrnn cuts it into, and as one stream."""
     from benchmarks import peers
 
-    yield "scoring a text", "charrnn", "PyTorch", "ratio", "to a training step"
-    state, ids = run_of(DEFAULT)
-    text = ids[:100_000]
+    yield "scoring a text", "charrnn", "PyTorch", "ratio", "of the SGEMM peak", "to a training step"
+    state, ids = run_of(DEFAULT, windows=150)
+    text, peak = ids[:262_144], sgemm_peak(max(counts()))
+    cores.limit = None
+    programs: dict[Any, Step] = {("ours", 1): lambda: score_ids(state.model, [text], 0)}
+    programs |= {("parts", n): partial(peers.scored, state.model, text, MAX_SPANS, n) for n in counts()}
+    programs |= {("stream", n): partial(peers.scored, state.model, text[: len(text) // 16], 1, n) for n in counts()}
     with our_step(DEFAULT, max(counts())) as training_step:
-        times = seconds(
-            {
-                "ours": lambda: score_ids(state.model, [text], 0),
-                "theirs": peers.scoring(state.model, text),
-                "training": training_step,
-            }
-        )
-    ours, theirs = len(text) / times["ours"], len(text) / times["theirs"]
-    step = DEFAULT.B * DEFAULT.T / times["training"]
-    yield str(DEFAULT), f"{ours / 1e3:.1f}k/s", f"{theirs / 1e3:.1f}k/s", f"{ours / theirs:.2f}", f"{ours / step:.2f}"
+        times = rounds(programs | {("training", 1): training_step})
+    ours = times["ours", 1]
+    rate = len(text) / statistics.median(ours)
+    step = DEFAULT.B * DEFAULT.T / statistics.median(times["training", 1])
+    share = f"{DEFAULT.flops / 3 / (DEFAULT.B * DEFAULT.T) * rate / peak:.0%}"  # a third of a step is its forward pass
+    for who, name, size in (("parts", f"{MAX_SPANS} parts", 1), ("stream", "one stream", 16)):
+        theirs = [size * t for t in best(times, who)[0]]
+        their_rate = f"{len(text) / statistics.median(theirs) / 1e3:.1f}k/s"
+        rates = f"{rate / 1e3:.1f}k/s", their_rate
+        yield f"{DEFAULT}, {name}", *rates, spread(theirs, ours), share, f"{rate / step:.2f}"
 
 
 def scale() -> Iterator[Sequence[str]]:
@@ -372,7 +443,9 @@ def scale() -> Iterator[Sequence[str]]:
 
 
 TABLES = {
+    "machine": machine,
     "training": training,
+    "jax": in_jax,
     "step": step,
     "memory": memory,
     "sampling": sampling,

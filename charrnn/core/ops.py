@@ -56,7 +56,7 @@ def row_blocks(W: Array, B: int) -> Array:
 
 def product(W: Array, x: Array, out: Array) -> Array:
     """Write W x to out (…, E, B) and return it, for x (…, D, B) and W (n, E/n, D) in blocks of rows."""
-    np.matmul(W, x[..., None, :, :], out.reshape(*out.shape[:-2], *W.shape[:2], -1))
+    np.matmul(W, x[..., None, :, :], out.reshape(*out.shape[:-2], *W.shape[:2], out.shape[-1]))
     return out
 
 

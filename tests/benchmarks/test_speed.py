@@ -1,6 +1,8 @@
 """The parts of the benchmark of speed that need no PyTorch, which the tests do not install."""
 
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +37,21 @@ def test_programs_are_timed_in_alternation_and_the_median_is_returned(monkeypatc
     programs: dict[str, Step] = {name: lambda name=name: calls.append(name) for name in "ab"}  # type: ignore[misc]
     assert seconds(programs) == {"a": 1.0, "b": 1.0}
     assert "".join(calls) == "aabb" + "ab" * 3
+
+
+def test_a_ratio_is_that_of_medians_with_the_quartiles_of_rounds() -> None:
+    assert speed.spread([2.0, 4.0, 6.0], [1.0, 1.0, 2.0]) == "4.00 (2.00 to 4.00)"
+    assert speed.spread([1.0, 1.0], [1.0, 1.0], 1) == "1.0 (1.0 to 1.0)"
+
+
+def test_the_faster_number_of_cores_counts() -> None:
+    times = {("ours", 1): [3.0, 9.0, 3.0], ("ours", 2): [4.0, 4.0, 4.0], ("theirs", 1): [1.0, 1.0, 1.0]}
+    assert speed.best(times, "ours") == ([3.0, 9.0, 3.0], 1)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs Linux")
+def test_the_processor_is_named() -> None:
+    assert re.fullmatch(r".+, with(out)? AVX-512, \d+ cores", speed.processor())
 
 
 def test_a_step_of_the_benchmark_is_a_step_of_training() -> None:

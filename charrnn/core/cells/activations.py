@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charrnn.core.ops import ONE, Array
+from charrnn.core.ops import ONE, Array, squash
 
 LEAK = 0.01  # slope of leaky_relu below 0 (Maas et al. 2013)
 
@@ -19,11 +19,6 @@ class Activation(NamedTuple):
 
     value: Callable[[Array, Array], object]
     derivative: Callable[[Array, Array], object]
-
-
-def tanh(a: Array, out: Array) -> None:
-    """φ = tanh(a)."""
-    np.tanh(a, out=out)
 
 
 def tanh_derivative(f: Array, out: Array) -> None:
@@ -44,10 +39,8 @@ def relu_derivative(f: Array, out: Array) -> None:
 
 def sigmoid(a: Array, out: Array) -> None:
     """φ = 1 / (1 + exp(-a)) = ½ + ½ tanh(a/2), which cannot overflow."""
-    np.multiply(a, 0.5, out=out)
-    np.tanh(out, out=out)
-    out *= 0.5
-    out += 0.5
+    np.copyto(out, a)
+    squash(out, len(out))
 
 
 def sigmoid_derivative(f: Array, out: Array) -> None:
@@ -78,7 +71,7 @@ def softsign_derivative(f: Array, out: Array) -> None:
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(tanh, tanh_derivative),
+    "tanh": Activation(np.tanh, tanh_derivative),
     "relu": Activation(relu, relu_derivative),
     "sigmoid": Activation(sigmoid, sigmoid_derivative),
     "leaky_relu": Activation(leaky_relu, leaky_relu_derivative),
