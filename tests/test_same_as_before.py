@@ -65,7 +65,7 @@ def same_bits(tmp_path_factory: pytest.TempPathFactory) -> bool:
     write_texts(place)
     network = "--hidden-size 4 --batch-size 2 --seq-len 8 --threads 1 -q"
     ok("train", "begun.txt", "-m", "tiny", "--steps", 1, *network.split(), cwd=place)
-    found = manifest_of((place / "checkpoints" / "tiny.npz").read_bytes())["environment"]
+    found = manifest_of(as_version_1((place / "checkpoints" / "tiny.npz").read_bytes()))["environment"]
     assert found.keys() == MADE_BY.keys() - {"commit"}
     assert (found["numpy"], found["threads"], found["product_threads"]) == (np.__version__, "1", "1")
     return bool(found == {name: MADE_BY[name] for name in found})
