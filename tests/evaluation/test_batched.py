@@ -11,7 +11,8 @@ from charrnn.core.cells import CELLS
 from charrnn.core.cells.cell import Cache, State
 from charrnn.core.model import CharRNN
 from charrnn.core.ops import Array, Ids, distinct_symbols
-from charrnn.evaluation.batched import MAX_STEPS, WIDTHS, BatchedScorer, Span, with_start_symbol
+from charrnn.evaluation import batched
+from charrnn.evaluation.batched import CUT_WIDTH, MAX_STEPS, WIDTHS, BatchedScorer, Span, with_start_symbol
 from charrnn.parallel import cores as cores_module
 from tests.helpers.models import V, tiny_model
 from tests.helpers.naive import naive_losses, network
@@ -134,3 +135,13 @@ def test_no_more_columns_are_computed_together_than_have_the_same_bits(kind: typ
     assert BatchedScorer(model, START).invariant_width == 4
     model.even = 1
     assert BatchedScorer(model, START).invariant_width == 1
+
+
+@pytest.mark.usefixtures("small_kernels")
+@pytest.mark.parametrize(("hidden_size", "width"), [(20, 16), (120, CUT_WIDTH)])
+def test_groups_are_wider_where_products_are_cut(hidden_size: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model(dtype=np.float32, cell="gru", hidden_size=hidden_size)
+    monkeypatch.setattr(batched, "is_invariant", lambda model, x: True)
+    assert BatchedScorer(model, START).invariant_width == width
+    monkeypatch.setattr(batched, "is_invariant", lambda model, x: x.shape[1] < 16)
+    assert BatchedScorer(model, START).invariant_width == 8
