@@ -1,12 +1,15 @@
 """Train for given budgets, score the held-out text, and print the table of benchmarks/README.md.
 
-    python -m benchmarks.quality tinyshakespeare.txt                  # measure every row
-    python -m benchmarks.quality tinyshakespeare.txt --rows 150s,rnn  # some rows; the others as last measured
-    python -m benchmarks.quality tinyshakespeare.txt --table          # no row: print what was measured
+    python -m benchmarks.quality tinyshakespeare.txt                    # measure every row
+    python -m benchmarks.quality tinyshakespeare.txt --rows 150s,rnn    # some rows; the others as last measured
+    python -m benchmarks.quality tinyshakespeare.txt --beside 62fc102   # each row by an earlier commit too
+    python -m benchmarks.quality names.txt --rows 150s --train=--lines  # another text, with options for all rows
+    python -m benchmarks.quality tinyshakespeare.txt --table            # no row: print what was measured
 
 Each row is one command as a user would type it, run in its own process and timed from start to exit. Nothing is tuned
-here: the settings were chosen on a part of the training text (docs/decisions.md). Three protocols, in nats per
-character:
+here: the settings were chosen on a part of the training text (docs/decisions.md). With `--beside` each row is followed
+by the same budget of an earlier commit, installed from git into an environment of its own, with the settings that were
+best for it: a gain measured in this way does not depend on the machine. Three protocols, in nats per character:
 
 - streamed: the held-out text in one pass, with the state carried along;
 - learning: the same, but the model learns from each character after scoring it (dynamic evaluation, Krause et al.
@@ -22,11 +25,17 @@ import os
 import shlex
 import subprocess
 import sys
+import tarfile
 import time
+import venv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from io import BytesIO
+from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,21 +48,40 @@ from charrnn.core.model import CharRNN
 from charrnn.core.ops import Ids, cross_entropy_forward
 from charrnn.core.score import bits
 
-ROWS = {  # name: (title, options of `charrnn train`)
-    "150s": ("charrnn, the defaults, 150 seconds", "--time 150s"),
-    "10m": ("charrnn, two networks, 10 minutes", "--time 10m --ensemble 2 --dropout 0.1 --lr 0.005"),
-    "60m": (
-        "charrnn, four networks, 60 minutes",
+
+class Row(NamedTuple):
+    """A budget, with the options of `charrnn train` that suit it best."""
+
+    title: str
+    options: str
+    before: str  # the options that suited earlier commits best, when adamw was the default optimizer
+
+
+ROWS = {
+    "1200": Row("the defaults, 1,200 steps", "--steps 1200", "--steps 1200"),
+    "150s": Row("the defaults, 150 seconds", "--time 150s", "--time 150s"),
+    "10m": Row(
+        "two networks, 10 minutes",
+        "--time 10m --ensemble 2 --dropout 0.1",
+        "--time 10m --ensemble 2 --dropout 0.1 --lr 0.005",
+    ),
+    "60m": Row(
+        "four networks, 60 minutes",
+        "--time 60m --ensemble 4 --hidden-size 384 --dropout 0.25",
         "--time 60m --ensemble 4 --hidden-size 384 --dropout 0.25 --weight-decay 0.3 --lr 0.005",
     ),
-    "rnn": ("charrnn, a plain tanh RNN, 10 minutes", "--cell rnn --dropout 0.1 --time 10m"),
+    "rnn": Row(
+        "a plain tanh RNN, 10 minutes", "--cell rnn --dropout 0.1 --time 10m", "--cell rnn --dropout 0.1 --time 10m"
+    ),
 }
 
 
+ROOT = Path(__file__).parents[1]
 TINY_SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"  # SHA-256 of the text of OTHERS
 GPT, PAPER = "published: nanoGPT's README", "published: Feng et al. 2024, arXiv:2410.01201"
+NANOGPT = "measured: `python -m benchmarks.nanogpt`; blocks of 64; its README says 1.88"
 OTHERS = (  # title, protocol, nats per character, cost, source
-    ("nanoGPT, its recipe for a CPU", "blocks", "1.886", "150 s, two cores", f"{GPT}, 1.88, run again; blocks of 64"),
+    ("nanoGPT, its recipe for a CPU", "blocks", "1.917", "2,000 steps", NANOGPT),
     ("nanoGPT, its recipe for a GPU", "blocks", "1.4697", "3 min, an A100", GPT),
     ("minGRU", "blocks", "1.548", "a 16 GB GPU", PAPER),
     ("minLSTM", "blocks", "1.555", "a 16 GB GPU", PAPER),
@@ -73,6 +101,7 @@ class Result:
     """The result of a row, kept as a line of JSON: how and when it was made, and its scores in nats per character."""
 
     row: str
+    commit: str  # of the program that trained; "" for this one
     title: str
     command: str
     text: str  # SHA-256
@@ -84,15 +113,27 @@ class Result:
     environment: dict[str, str]  # versions and cores
 
 
-def charrnn(*arguments: str) -> str:
+def charrnn(*arguments: str, python: str = sys.executable) -> str:
     """Run a command without the user's CHARRNN_* variables; return its stdout, or exit with its code if it fails."""
     print("$", shlex.join(("charrnn", *arguments)), file=sys.stderr, flush=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CHARRNN_")}
-    command = [sys.executable, "-m", "charrnn", *arguments]
+    command = [python, "-m", "charrnn", *arguments]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
     if done.returncode:
         raise SystemExit(done.returncode)
     return done.stdout
+
+
+def install(commit: str, folder: Path) -> str:
+    """Install a commit of this repository, with this program's NumPy, into an environment; return its Python."""
+    python = folder / commit / "bin" / "python"
+    if not python.exists():
+        archive = subprocess.run(["git", "-C", str(ROOT), "archive", commit], stdout=subprocess.PIPE, check=True).stdout
+        venv.create(folder / commit, with_pip=True)
+        with TemporaryDirectory() as source, tarfile.open(fileobj=BytesIO(archive)) as files:
+            files.extractall(source, filter="data")
+            subprocess.run([python, "-m", "pip", "install", "-q", source, f"numpy=={np.__version__}"], check=True)
+    return str(python.absolute())
 
 
 def scores(model: str, *options: str) -> dict[str, float]:
@@ -118,13 +159,17 @@ def block_costs(model: CharRNN, ids: Ids, batches: int) -> NDArray[np.float64]:
     return np.concatenate(costs)
 
 
-def measure(name: str, text: Path, folder: Path, begun: str) -> Result:
-    """Train the model of a row and score it; the model stays in the folder."""
-    title, options = ROWS[name]
-    model = str(folder / f"{name}.npz")
-    folder.mkdir(parents=True, exist_ok=True)
+def measure(name: str, text: Path, folder: Path, begun: str, more: str = "", commit: str = "") -> Result:
+    """Train the model of a row by this program or by a commit, and score it; the model stays in the folder.
+
+    `more` are further options of `charrnn train`.
+    """
+    row = ROWS[name]
+    options = f"{row.before if commit else row.options} {more}".strip()
+    model = str(folder / f"{name}{commit and '-'}{commit}.npz")
+    python = install(commit, folder) if commit else sys.executable
     started = time.perf_counter()
-    charrnn("train", str(text), *shlex.split(options), "-m", model, "--force")
+    charrnn("train", str(text), *shlex.split(options), "-m", model, "--force", python=python)
     seconds = time.perf_counter() - started
     streamed, learning = scores(model, "--against-baselines"), scores(model, "--dynamic")
     trained = load(model)
@@ -132,7 +177,8 @@ def measure(name: str, text: Path, folder: Path, begun: str) -> Result:
     environment = CheckpointStore(Path(model)).load().environment
     return Result(
         row=name,
-        title=title,
+        commit=commit,
+        title=f"{commit or 'charrnn'}, {row.title}",
         command=f"charrnn train {text.name} {options}",
         text=trained.origin.sha256,
         begun=begun,
@@ -145,10 +191,10 @@ def measure(name: str, text: Path, folder: Path, begun: str) -> Result:
 
 
 def kept(results: Path, text: str) -> list[Result]:
-    """Return the latest result of each row on the text with this SHA-256, in the order of ROWS."""
+    """Return the latest result of each row and commit on the text with this SHA-256, in the order of ROWS."""
     lines = results.read_text("utf-8").splitlines() if results.exists() else []
-    found = {result.row: result for line in lines if (result := Result(**json.loads(line))).text == text}
-    return [found[name] for name in ROWS if name in found]
+    found = {(done.row, done.commit): done for line in lines if (done := Result(**json.loads(line))).text == text}
+    return [found[key] for key in sorted(found, key=lambda key: ([*ROWS].index(key[0]), key[1]))]
 
 
 def table(results: Sequence[Result], others: Iterable[tuple[str, str, str, str, str]]) -> str:
@@ -187,6 +233,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME,NAME",
         help=f"rows to measure, of {', '.join(ROWS)}; default: all",
     )
+    parser.add_argument("--beside", metavar="COMMIT", help="measure each row by this commit too, right after it")
+    parser.add_argument("--train", default="", metavar="OPTIONS", help="further options of `charrnn train` in all rows")
     parser.add_argument("--table", action="store_true", help="measure nothing and print the kept results")
     place = Path("checkpoints", "quality")
     parser.add_argument(
@@ -205,8 +253,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure the given rows, keep their results, and print all kept results."""
     given = arguments(argv)
     begun, results = datetime.now(UTC).isoformat(), given.models / "results.jsonl"
-    for name in given.rows:
-        result = measure(name, given.text, given.models, begun)
+    given.models.mkdir(parents=True, exist_ok=True)
+    for name, commit in product(given.rows, ["", given.beside] if given.beside else [""]):
+        result = measure(name, given.text, given.models, begun, given.train, commit)
         with results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(result)) + "\n")
     sha256 = hashlib.sha256(given.text.read_bytes()).hexdigest()

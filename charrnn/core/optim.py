@@ -106,24 +106,24 @@ def rmsprop_update(params: Array, grads: Array, slots: Slots, lr: float, t: int)
     params -= lr * grads / (np.sqrt(v) + 1e-8)
 
 
-def adam_step(grads: Array, m: Array, v: Array, lr: float, t: int) -> Array:
-    """Update the moments in place; return Adam's step (Kingma & Ba 2015): β1 = 0.9, β2 = BETA2, ε = 1e-8."""
+def adam_step(grads: Array, m: Array, v: Array, lr: float, t: int, beta2: float) -> Array:
+    """Update the moments in place; return Adam's step (Kingma & Ba 2015) with β1 = 0.9 and ε = 1e-8."""
     beta1 = 0.9
     m *= beta1
     m += (1 - beta1) * grads
-    v *= BETA2
-    v += (1 - BETA2) * np.square(grads)
+    v *= beta2
+    v += (1 - beta2) * np.square(grads)
     drop_subnormals(m)
     drop_subnormals(v)
-    root = np.sqrt(v / (1 - BETA2**t))
+    root = np.sqrt(v / (1 - beta2**t))
     root += 1e-8
     step: Array = (lr / (1 - beta1**t)) * m / root
     return step
 
 
-def adam_update(params: Array, grads: Array, slots: Slots, lr: float, t: int) -> None:
-    """Take a step of Adam."""
-    params -= adam_step(grads, slots["m"], slots["v"], lr, t)
+def adam_update(params: Array, grads: Array, slots: Slots, lr: float, t: int, beta2: float = 0.99) -> None:
+    """Take a step of Adam, by default with a β2 for runs of a few thousand steps: docs/decisions.md."""
+    params -= adam_step(grads, slots["m"], slots["v"], lr, t, beta2)
 
 
 # ---- SOAP (Vyas et al. 2024, arXiv:2409.11321), one-sided: Adam in the eigenbasis of GᵀG ----
@@ -132,14 +132,15 @@ def adam_update(params: Array, grads: Array, slots: Slots, lr: float, t: int) ->
 #     W ← W - RATE lr Adam(G Q) Qᵀ             the moments m and v are kept in the basis Q
 
 REFRESH, EARLY = 10, 20
-RATE = 1.75  # of rotated matrices, relative to all other parameters
-WIDEST = 256  # columns that share a basis; a wider matrix has several
+BETA2 = 0.97
+RATE = 1.75  # of matrices, relative to biases
+WIDEST = 128  # columns that share a basis; a wider matrix has several
 ROWS = 256  # rows of a matrix that one job updates
 
 
 def rotations(shapes: Shapes) -> dict[str, tuple[str, slice]]:
-    """Return the bases by name, each with its matrix and columns: for all matrices except embeddings."""
-    matrices = {name: shape[1] for name, shape in shapes.items() if len(shape) == 2 and not name.endswith("embed.W")}
+    """Return the bases of all matrices by name, each with its matrix and columns."""
+    matrices = {name: shape[1] for name, shape in shapes.items() if len(shape) == 2}
     cuts = {name: [D * k // -(-D // WIDEST) for k in range(-(-D // WIDEST) + 1)] for name, D in matrices.items()}
     return {f"{name}.{a}": (name, slice(a, b)) for name, cut in cuts.items() for a, b in pairwise(cut)}
 
@@ -158,7 +159,7 @@ def soap_slots(shapes: Shapes) -> Shapes:
 def soap_step(
     params: Array, grads: Array, slots: Slots, shapes: Shapes, lr: float, weight_decay: float, t: int, run: Run
 ) -> None:
-    """Take a step of SOAP, and of Adam for embeddings and biases; the jobs do not depend on the number of cores."""
+    """Take a step of SOAP, and of Adam for biases; the jobs do not depend on the number of cores."""
     matrices, found = size_of_matrices(shapes), rotations(shapes)
     shrink_weights(params[:matrices], grads[:matrices], weight_decay, lr)
     W, G, m, v = (views(vector, shapes) for vector in (params, grads, slots["m"], slots["v"]))
@@ -173,7 +174,7 @@ def soap_step(
                 partial(rotated_step, W[name][part], G[name][part], m[name][part], v[name][part], Q[key], lr, t)
             )
     for name in shapes.keys() - {name for name, _ in found.values()}:
-        jobs.append(partial(adam_update, W[name], G[name], {"m": m[name], "v": v[name]}, lr, t))
+        jobs.append(partial(adam_update, W[name], G[name], {"m": m[name], "v": v[name]}, lr, t, BETA2))
     run(jobs)
 
 
@@ -188,10 +189,9 @@ def refresh_basis(G: Array, m: Array, Q: Array, R: Array, t: int) -> None:
 
 def rotated_step(W: Array, G: Array, m: Array, v: Array, Q: Array, lr: float, t: int) -> None:
     """Take Adam's step for some rows of a matrix in the basis Q."""
-    W -= adam_step(G @ Q, m, v, RATE * lr, t) @ Q.T
+    W -= adam_step(G @ Q, m, v, RATE * lr, t, BETA2) @ Q.T
 
 
-BETA2 = 0.99  # not the paper's 0.999, since runs are a few thousand steps long: docs/decisions.md
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": elementwise(("velocity",), add_l2_gradient, sgd_update),
     "adagrad": elementwise(("total",), add_l2_gradient, adagrad_update),

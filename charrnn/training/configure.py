@@ -16,7 +16,15 @@ from charrnn.core.state import Origin, TrainState, new_run
 from charrnn.core.train import split_text
 from charrnn.core.vocab import Vocab
 from charrnn.data.corpus import Corpus
-from charrnn.training.defaults import Budget, default_batch_size, default_dropout, default_eval_every, default_steps
+from charrnn.training.defaults import (
+    Budget,
+    default_batch_size,
+    default_dropout,
+    default_eval_every,
+    default_lr,
+    default_optimizer,
+    default_steps,
+)
 from charrnn.training.estimate import require_memory
 
 # the settings that a resume may change
@@ -39,6 +47,7 @@ def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[Mode
     to_train, held_out = split(text.ids, train.get("val_fraction", TrainConfig.val_fraction), model.get("line_end"))
     T = train.setdefault("seq_len", TrainConfig.seq_len)
     B = train.setdefault("batch_size", default_batch_size(len(to_train), T))
+    train.setdefault("lr", default_lr(train.setdefault("optimizer", default_optimizer(len(to_train)))))
     if not train.get("variational_dropout"):
         train.setdefault("dropout", default_dropout(len(to_train)))
     if "activation" in given and given.get("cell", ModelConfig.cell) != "rnn":

@@ -1,7 +1,10 @@
 import json
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +24,11 @@ def tiny(work: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with rows that take a second."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(quality, "ROWS", {"a": ("network a", TINY), "b": ("network b", f"{TINY} --cell rnn")})
+    rows = {
+        "a": quality.Row("network a", TINY, f"{TINY} --lr 0.5"),
+        "b": quality.Row("network b", f"{TINY} --cell rnn", ""),
+    }
+    monkeypatch.setattr(quality, "ROWS", rows)
     monkeypatch.setattr(quality, "BATCHES", 2)
     return work
 
@@ -71,10 +78,10 @@ def test_the_table_has_a_row_for_each_kept_result(
 ) -> None:
     monkeypatch.setenv("CHARRNN_LR", "-1")  # the user's settings for other runs are ignored
     first = printed(capfd, "a.txt", "--rows", "a", "--models", "kept")
-    assert [row[0] for row in first] == ["network a", "order-7 Kneser-Ney", "gzip", "bz2", "xz"]
+    assert [row[0] for row in first] == ["charrnn, network a", "order-7 Kneser-Ney", "gzip", "bz2", "xz"]
     assert first[0][5] == f"measured here: `charrnn train a.txt {TINY}`"
     both = printed(capfd, "a.txt", "--rows", "b", "--models", "kept")
-    assert [row[0] for row in both] == ["network a", "network b", *(row[0] for row in first[1:])]
+    assert [row[0] for row in both] == ["charrnn, network a", "charrnn, network b", *(row[0] for row in first[1:])]
     assert both[0][:5] == first[0][:5]
     assert [bool(re.match(r"measured \d{4}-\d\d-\d\d: `", row[5])) for row in both] == [True] * 2 + [False] * 4
     assert printed(capfd, "a.txt", "--table", "--models", "kept") == both
@@ -101,10 +108,59 @@ def test_a_result_has_the_loss_of_each_protocol(tiny: Path, capfd: pytest.Captur
     assert row[3] == f"{result.nats['blocks']:.4f} ± {result.error:.4f} ({result.nats['blocks'] / math.log(2):.3f})"
 
 
+def test_each_row_is_measured_by_an_earlier_commit_too(
+    tiny: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = []
+
+    def install(*commit_and_folder: object) -> str:
+        installed.append(commit_and_folder)
+        return sys.executable
+
+    monkeypatch.setattr(quality, "install", install)
+    new, old, *_ = printed(capfd, "a.txt", "--rows", "a", "--beside", "62fc102", "--models", "kept", "--train=--seed 3")
+    assert installed == [("62fc102", Path("kept"))]
+    assert [new[0], old[0]] == ["charrnn, network a", "62fc102, network a"]
+    commands = [f"measured here: `charrnn train a.txt {options} --seed 3`" for options in (TINY, f"{TINY} --lr 0.5")]
+    assert [new[5], old[5]] == commands
+    assert new[1] != old[1]
+    run = CheckpointStore(Path("kept/a-62fc102.npz")).load()
+    assert (run.config.lr, run.config.seed) == (0.5, 3)
+    again = printed(capfd, "a.txt", "--rows", "a", "--models", "kept")
+    assert [row[0] for row in again[:2]] == [new[0], old[0]]
+
+
+def test_a_commit_is_installed_once_with_the_same_numpy(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git = ["git", "-C", "project", "-c", "user.name=a", "-c", "user.email=a"]
+    Path("project").mkdir()
+    Path("project", "program.py").write_text("before")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"], ["tag", "v1"]):
+        subprocess.run([*git, *arguments], check=True)
+    Path("project", "program.py").write_text("now")
+    python, run, commands = Path("kept", "v1", "bin", "python"), subprocess.run, list[list[Any]]()
+
+    def pip(command: list[Any], **options: Any) -> Any:
+        if command[0] == "git":
+            return run(command, **options)
+        assert Path(command[5], "program.py").read_text() == "before"
+        commands.append(command)
+        python.parent.mkdir(parents=True)
+        python.touch()
+        return None
+
+    monkeypatch.setattr(quality, "ROOT", Path("project"))
+    monkeypatch.setattr("venv.create", lambda *_, **__: None)
+    monkeypatch.setattr("subprocess.run", pip)
+    assert [quality.install("v1", Path("kept")) for _ in range(2)] == [str(python.absolute())] * 2
+    ((*start, _, numpy),) = commands
+    assert start == [python, "-m", "pip", "install", "-q"]
+    assert numpy == f"numpy=={np.__version__}"
+
+
 def test_a_failing_command_ends_the_program_with_its_message_and_code(
     tiny: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quality, "ROWS", {"a": ("network a", "--lr -1")})
+    monkeypatch.setattr(quality, "ROWS", {"a": quality.Row("network a", "--lr -1", "")})
     with pytest.raises(SystemExit) as ended:
         quality.main(["a.txt", "--models", "kept"])
     out, err = capfd.readouterr()
@@ -139,6 +195,6 @@ def test_the_readme_has_the_header_of_the_table() -> None:
 
 
 def test_every_row_has_a_title_and_options_of_train() -> None:
-    for title, options in quality.ROWS.values():
-        assert title
-        assert re.fullmatch(r"(--[a-z-]+ \S+ ?)+", options)
+    for row in quality.ROWS.values():
+        assert row.title
+        assert all(re.fullmatch(r"(--[a-z-]+ \S+ ?)+", options) for options in (row.options, row.before))

@@ -9,6 +9,7 @@ from charrnn.core.errors import ResumeError, TextError, UsageError
 from charrnn.core.state import TrainState
 from charrnn.core.train import split_text
 from charrnn.data.corpus import Corpus
+from charrnn.training import defaults
 from charrnn.training.configure import CHANGEABLE, budget_in_steps, configure, resumed_config
 from charrnn.training.defaults import Budget, default_batch_size, default_eval_every, default_steps
 from tests.helpers.files import corpus_of, random_text, tiny_run
@@ -55,6 +56,20 @@ def test_given_settings_take_precedence_and_the_others_suit_the_text(corpus: Cor
     assert run == TrainConfig(9, "9 steps", batch_size=size, dropout=0.3, lr=0.5, eval_every=2)
     assert configure(corpus, {"dropout": 0.0}, Budget())[1].dropout == 0
     assert configure(corpus, {"variational_dropout": 0.1}, Budget())[1].dropout == 0
+
+
+def test_a_large_text_is_learnt_by_soap_at_its_own_rate(monkeypatch: pytest.MonkeyPatch, corpus: Corpus) -> None:
+    def chosen(**given: Any) -> tuple[str, float]:
+        run = configure(corpus, given, Budget("steps", 9))[1]
+        return run.optimizer, run.lr
+
+    monkeypatch.setattr(defaults, "SOAP_FROM", 631)  # 630 characters are trained on
+    assert chosen() == ("adamw", 4e-3)
+    assert chosen(optimizer="soap") == ("soap", 7e-3)
+    monkeypatch.setattr(defaults, "SOAP_FROM", 630)
+    assert chosen() == ("soap", 7e-3)
+    assert chosen(lr=0.5) == ("soap", 0.5)
+    assert chosen(optimizer="adam") == ("adam", 4e-3)
 
 
 def test_lines_end_at_the_newline_and_the_held_out_part_starts_with_a_line(corpus: Corpus) -> None:
