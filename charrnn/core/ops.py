@@ -4,6 +4,7 @@ Activations are feature-major, (T, features, B): T steps of B streams, one colum
 added to (`+=`); the gradient that is returned is the input's. docs/bptt.md derives every line.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ Array = NDArray[np.floating]
 Ids = NDArray[np.integer]
 Parts = Sequence[Array]  # of a state or its gradient
 
+ALL = slice(None)
 COLUMNS = 1024  # summed over at a time: larger copies would fall out of the cache
 
 
@@ -58,23 +60,25 @@ def squash(a: Array, sigmoids: int) -> None:
     first += 0.5
 
 
-def bernoulli(rng: np.random.Generator, p: float, out: Array) -> float:
-    """Fill out with independent numbers that are 1 with probability p and else 0; return the probability used.
+def bernoulli(rng: np.random.Generator, p: float, out: Array, streams: slice = ALL, B: int = 0) -> float:
+    """Fill out (…, b) with independent numbers that are 1 with probability p and else 0; return the probability used.
 
-    It is p rounded to a multiple of 1/65536, at least one: drawing sixteen bits takes a fifth of a float's time.
+    Numbers are drawn for all B streams of a batch, and `streams` are the columns to keep; by default out has them all.
+    The probability is p rounded to a multiple of 1/65536, at least one: sixteen bits take a fifth of a float's time.
     """
-    level = max(1, round(p * 65536))
-    words = rng.integers(0, 2**64, -(-out.size // 4), np.uint64)
-    np.less_equal(words.view(np.uint16)[: out.size].reshape(out.shape), level - 1, out=out, casting="unsafe")
+    level, shape = max(1, round(p * 65536)), (*out.shape[:-1], B or out.shape[-1])
+    words = rng.integers(0, 2**64, -(-math.prod(shape) // 4), np.uint64)
+    drawn = words.view(np.uint16)[: math.prod(shape)].reshape(shape)
+    np.less_equal(drawn[..., streams], level - 1, out=out, casting="unsafe")
     return level / 65536
 
 
-def draw_dropout(rng: np.random.Generator, rate: float, mask: Array) -> None:
+def draw_dropout(rng: np.random.Generator, rate: float, mask: Array, streams: slice = ALL, B: int = 0) -> None:
     """Fill a mask with 0, with probability rate, and else 1 / (1 - rate), so that the product's mean is unchanged.
 
-    Nothing is then left to do at test time: inverted dropout, after Srivastava et al. 2014.
+    Nothing is then left to do at test time: inverted dropout, after Srivastava et al. 2014. Streams as in bernoulli.
     """
-    mask *= 1 / bernoulli(rng, 1 - rate, mask)
+    mask *= 1 / bernoulli(rng, 1 - rate, mask, streams, B)
 
 
 def dropout_forward(x: Array, mask: Array, out: Array) -> Array:

@@ -73,11 +73,11 @@ class Executor(Protocol):
 
 
 class Workspace:
-    """What the pass of one network over some streams overwrites: a cache and gradients."""
+    """What the pass of one network over some streams of a batch overwrites: a cache and gradients."""
 
-    def __init__(self, network: Network, config: TrainConfig, B: int, grads: Params) -> None:
-        self.network, self.grads = network, grads
-        self.cache: Cache = network.cache(config.seq_len, B, masks(config))
+    def __init__(self, network: Network, config: TrainConfig, streams: slice, grads: Params) -> None:
+        self.network, self.streams, self.grads = network, streams, grads
+        self.cache: Cache = network.cache(config.seq_len, streams.stop - streams.start, masks(config))
 
     def loss_and_gradients(
         self, x: Ids, y: Ids, chars: int, state: State, config: TrainConfig, rng: np.random.Generator
@@ -90,7 +90,8 @@ class Workspace:
         """
         for gradient in self.grads.values():
             gradient.fill(0)
-        self.network.draw_masks(self.cache, config.dropout or config.variational_dropout, rng)
+        rate = config.dropout or config.variational_dropout
+        self.network.draw_masks(self.cache, rate, rng, self.streams, config.batch_size)
         nats, after = self.network.loss_and_gradients(x, y, chars, state, self.cache, self.grads)
         return float(nats.sum(dtype=np.float64)) / chars, after
 
@@ -104,13 +105,13 @@ class SerialExecutor:
         self.gradient: Array = np.zeros_like(model.vector)
         grads = model.each(views(self.gradient, parameter_shapes(model.config)))
         pairs = zip(model.networks, grads, strict=True)
-        self.workspaces = [Workspace(network, config, config.batch_size, own) for network, own in pairs]
+        self.workspaces = [Workspace(network, config, slice(0, config.batch_size), own) for network, own in pairs]
 
     def gradients(self, state: TrainState, x: Ids, y: Ids) -> tuple[float, State]:
         """Read a window, as Executor says."""
         chars, done = int(np.count_nonzero(y >= 0)), []
         for k, (work, carried) in enumerate(zip(self.workspaces, state.model.each_state(state.carried), strict=True)):
-            rng = dropout_rng(state.config, state.step, k, 0)
+            rng = dropout_rng(state.config, state.step, k)
             done.append(work.loss_and_gradients(x, y, chars, carried, state.config, rng))
         return sum(loss for loss, _ in done) / len(done), [layer for _, after in done for layer in after]
 
@@ -128,9 +129,9 @@ def masks(config: TrainConfig) -> int:
     return config.seq_len if config.dropout else 1 if config.variational_dropout else 0
 
 
-def dropout_rng(config: TrainConfig, step: int, network: int, part: int) -> np.random.Generator:
-    """Return the random numbers of dropout and zoneout at a step, for a network and a part of the streams."""
-    return np.random.default_rng([config.seed, step, Purpose.DROPOUT, network, part])
+def dropout_rng(config: TrainConfig, step: int, network: int) -> np.random.Generator:
+    """Return the random numbers of dropout and zoneout at a step, for a network; all streams share them."""
+    return np.random.default_rng([config.seed, step, Purpose.DROPOUT, network, 0])
 
 
 @np.errstate(over="ignore", invalid="ignore")  # numbers that are not finite are found below

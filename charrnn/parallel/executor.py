@@ -21,7 +21,7 @@ from charrnn.parallel.cores import core_count, side_by_side
 from charrnn.parallel.processes import shared_array, start_worker
 
 MIN_STREAMS = 16  # per core: with fewer, a pass is too small to be worth distributing
-Pass = tuple[int, int, slice, Workspace]  # of network k over part p of the streams, which are these columns
+Pass = tuple[int, Workspace]  # of network k over some of the streams
 
 
 class ParallelExecutor:
@@ -36,10 +36,10 @@ class ParallelExecutor:
         self.model.vector[:] = model.vector
         self.passes: list[Pass] = []
         for p, part in enumerate(self.gradients_of_parts):
-            columns = slice(config.batch_size * p // self.parts, config.batch_size * (p + 1) // self.parts)
+            streams = slice(config.batch_size * p // self.parts, config.batch_size * (p + 1) // self.parts)
             grads = self.model.each(views(part, parameter_shapes(model.config)))
             for k, (network, own) in enumerate(zip(self.model.networks, grads, strict=True)):
-                self.passes.append((k, p, columns, Workspace(network, config, columns.stop - columns.start, own)))
+                self.passes.append((k, Workspace(network, config, streams, own)))
         cores = min(len(self.passes), core_count())
         tasks = [partial(run_passes, self.model, config, self.passes[c::cores]) for c in range(cores)]
         self.own, self.workers = tasks[0], [start_worker(task) for task in tasks[1:]]
@@ -89,8 +89,8 @@ def run_passes(
 ) -> list[tuple[float, State]]:
     """Run some passes of a batch one after the other; return the loss of each and the state after it."""
     chars, done = int(np.count_nonzero(y >= 0)), []
-    for k, p, columns, work in passes:
-        before = [tuple(array[:, columns] for array in layer) for layer in model.each_state(state)[k]]
-        rng = dropout_rng(config, step, k, p)
-        done.append(work.loss_and_gradients(x[:, columns], y[:, columns], chars, before, config, rng))
+    for k, work in passes:
+        before = [tuple(array[:, work.streams] for array in layer) for layer in model.each_state(state)[k]]
+        window = x[:, work.streams], y[:, work.streams]
+        done.append(work.loss_and_gradients(*window, chars, before, config, dropout_rng(config, step, k)))
     return done

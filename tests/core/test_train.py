@@ -126,9 +126,9 @@ def test_masks_follow_from_seed_and_step_and_change_the_weights(
     initial_states: list[Any] = []
     draw_masks = Network.draw_masks
 
-    def recorded(network: Network, cache: Cache, dropout: float, rng: np.random.Generator) -> None:
+    def recorded(network: Network, cache: Cache, dropout: float, rng: np.random.Generator, *streams: Any) -> None:
         initial_states.append(rng.bit_generator.state)
-        draw_masks(network, cache, dropout, rng)
+        draw_masks(network, cache, dropout, rng, *streams)
         drawn.append(cache["layers.0.keep" if "zoneout" in noise else "layers.0.mask"].tobytes())
 
     without = finished(run(corpus), corpus)

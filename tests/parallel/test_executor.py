@@ -37,9 +37,9 @@ def three(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "MIN_STREAMS", 1)
 
 
-def steps(corpus: Corpus, model: dict[str, Any], parts: int) -> tuple[TrainState, list[StepReport]]:
+def steps(corpus: Corpus, model: dict[str, Any], parts: int, **noise: float) -> tuple[TrainState, list[StepReport]]:
     """Return a run after three steps with the streams in `parts` parts, and the reports."""
-    state = tiny_run(corpus, model, batch_size=B, seq_len=T, lr=0.05)
+    state = tiny_run(corpus, model, batch_size=B, seq_len=T, lr=0.05, **noise)
     batches = Batches(corpus.ids, B, T, 0)
     with closing(ParallelExecutor(state)) as work:
         assert len(work.gradients_of_parts) == parts
@@ -78,7 +78,29 @@ def test_a_run_in_parts_resumes_to_the_same_bytes(corpus: Corpus) -> None:
         assert to_bytes(stopped) == to_bytes(state)
 
 
-def test_each_part_draws_its_own_masks(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("model", "noise"),
+    [({}, {"dropout": 0.4}), ({"zoneout": 0.3, "cell": "lstm"}, {}), ({"ensemble": 2}, {"variational_dropout": 0.3})],
+    ids=str,
+)
+def test_a_step_with_noise_is_the_same_in_any_number_of_parts(
+    model: dict[str, Any], noise: dict[str, float], corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "limit", 1)
+    whole, at_once = steps(corpus, model, 1, **noise)
+    monkeypatch.setattr(cores, "limit", 3 * model.get("ensemble", 1))
+    monkeypatch.setattr(executor, "MIN_STREAMS", 1)
+    parted, in_parts = steps(corpus, model, 3, **noise)
+    for one, other in zip(at_once, in_parts, strict=True):
+        assert_allclose(other.loss, one.loss, rtol=1e-6)
+        assert_allclose(other.grad_norm, one.grad_norm, rtol=1e-5)
+    for name, slot in whole.slots.items():
+        assert_allclose(parted.slots[name], slot, atol=1e-6 * float(np.abs(slot).max()), err_msg=name)
+
+
+def test_the_masks_of_a_part_are_columns_of_the_masks_of_the_batch(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cores, "limit", 3)
     monkeypatch.setattr(executor, "MIN_STREAMS", 1)
     monkeypatch.setattr(executor, "core_count", lambda: 1 if sys._getframe(1).f_code.co_name == "__init__" else 3)
@@ -86,11 +108,11 @@ def test_each_part_draws_its_own_masks(corpus: Corpus, monkeypatch: pytest.Monke
     with closing(ParallelExecutor(state)) as work:
         assert not work.workers
         train_step(state, Batches(corpus.ids, B, T, 0), work)
-    for _, p, _, workspace in work.passes:
-        mask = np.empty_like(workspace.cache["layers.0.mask"])
-        draw_dropout(np.random.default_rng([3, 0, Purpose.DROPOUT, 0, p]), 0.4, mask)
-        np.testing.assert_array_equal(workspace.cache["layers.0.mask"], mask)
-    assert [columns for _, _, columns, _ in work.passes] == [slice(0, 2), slice(2, 4), slice(4, 7)]
+    mask = np.empty((T, H, B), np.float32)
+    draw_dropout(np.random.default_rng([3, 0, Purpose.DROPOUT, 0, 0]), 0.4, mask)
+    for _, workspace in work.passes:
+        np.testing.assert_array_equal(workspace.cache["layers.0.mask"], mask[..., workspace.streams])
+    assert [workspace.streams for _, workspace in work.passes] == [slice(0, 2), slice(2, 4), slice(4, 7)]
 
 
 @pytest.mark.parametrize("worker", [Thread, Process] if sys.platform == "linux" else [Thread])
