@@ -32,9 +32,9 @@ from charrnn.core.cells.cell import (
 )
 from charrnn.core.config import ModelConfig
 from charrnn.core.ops import (
-    ALL,
     Array,
     Ids,
+    Part,
     bernoulli,
     columns,
     cross_entropy_backward,
@@ -196,19 +196,14 @@ class Network:
         one, two = (sum(part.nbytes for part in self.cache(t, 1, min(t, masks)).values()) for t in (1, 2))
         return B * (one + (T - 1) * (two - one))
 
-    def draw_masks(
-        self, cache: Cache, dropout: float, rng: np.random.Generator, streams: slice = ALL, B: int = 0
-    ) -> None:
-        """Draw which outputs of layers are dropped, each with that probability, and which units zone out.
-
-        Streams as in ops.bernoulli: masks follow from rng and the stream, in whatever parts a batch is computed.
-        """
+    def draw_masks(self, cache: Cache, rate: float, rng: np.random.Generator, part: Part = None) -> None:
+        """Draw which outputs of layers are dropped, at this rate, and which units zone out; part as in bernoulli."""
         for l in range(self.config.num_layers):
             layer = scope(cache, f"layers.{l}.")
             if "mask" in layer:
-                draw_dropout(rng, dropout, layer["mask"], streams, B)
+                draw_dropout(rng, rate, layer["mask"], part)
             if "keep" in layer:
-                bernoulli(rng, self.config.zoneout, layer["keep"], streams, B)
+                bernoulli(rng, self.config.zoneout, layer["keep"], part)
 
     @np.errstate(over="ignore", invalid="ignore")  # callers check the logits of a network that may have diverged
     def forward(self, x: Ids, state: State, cache: Cache) -> tuple[Array, State]:

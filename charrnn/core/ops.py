@@ -4,7 +4,6 @@ Activations are feature-major, (T, features, B): T steps of B streams, one colum
 added to (`+=`); the gradient that is returned is the input's. docs/bptt.md derives every line.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 Ids = NDArray[np.integer]
 Parts = Sequence[Array]  # of a state or its gradient
+Part = tuple[slice, int] | None  # some streams of a batch, and the batch's number of streams; None for all
 
-ALL = slice(None)
 COLUMNS = 1024  # summed over at a time: larger copies would fall out of the cache
 
 
@@ -60,25 +59,25 @@ def squash(a: Array, sigmoids: int) -> None:
     first += 0.5
 
 
-def bernoulli(rng: np.random.Generator, p: float, out: Array, streams: slice = ALL, B: int = 0) -> float:
+def bernoulli(rng: np.random.Generator, p: float, out: Array, part: Part = None) -> float:
     """Fill out (…, b) with independent numbers that are 1 with probability p and else 0; return the probability used.
 
-    Numbers are drawn for all B streams of a batch, and `streams` are the columns to keep; by default out has them all.
+    Numbers are drawn for all streams of a batch, and `part` says which columns to keep; by default out has them all.
     The probability is p rounded to a multiple of 1/65536, at least one: sixteen bits take a fifth of a float's time.
     """
-    level, shape = max(1, round(p * 65536)), (*out.shape[:-1], B or out.shape[-1])
-    words = rng.integers(0, 2**64, -(-math.prod(shape) // 4), np.uint64)
-    drawn = words.view(np.uint16)[: math.prod(shape)].reshape(shape)
+    level, (streams, B) = max(1, round(p * 65536)), part or (slice(None), out.shape[-1])
+    size = out.size // out.shape[-1] * B
+    drawn = rng.integers(0, 2**64, -(-size // 4), np.uint64).view(np.uint16)[:size].reshape(*out.shape[:-1], B)
     np.less_equal(drawn[..., streams], level - 1, out=out, casting="unsafe")
     return level / 65536
 
 
-def draw_dropout(rng: np.random.Generator, rate: float, mask: Array, streams: slice = ALL, B: int = 0) -> None:
+def draw_dropout(rng: np.random.Generator, rate: float, mask: Array, part: Part = None) -> None:
     """Fill a mask with 0, with probability rate, and else 1 / (1 - rate), so that the product's mean is unchanged.
 
-    Nothing is then left to do at test time: inverted dropout, after Srivastava et al. 2014. Streams as in bernoulli.
+    Nothing is then left to do at test time: inverted dropout, after Srivastava et al. 2014. Part as in bernoulli.
     """
-    mask *= 1 / bernoulli(rng, 1 - rate, mask, streams, B)
+    mask *= 1 / bernoulli(rng, 1 - rate, mask, part)
 
 
 def dropout_forward(x: Array, mask: Array, out: Array) -> Array:

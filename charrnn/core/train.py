@@ -76,7 +76,7 @@ class Workspace:
     """What the pass of one network over some streams of a batch overwrites: a cache and gradients."""
 
     def __init__(self, network: Network, config: TrainConfig, streams: slice, grads: Params) -> None:
-        self.network, self.streams, self.grads = network, streams, grads
+        self.network, self.part, self.grads = network, (streams, config.batch_size), grads
         self.cache: Cache = network.cache(config.seq_len, streams.stop - streams.start, masks(config))
 
     def loss_and_gradients(
@@ -90,8 +90,7 @@ class Workspace:
         """
         for gradient in self.grads.values():
             gradient.fill(0)
-        rate = config.dropout or config.variational_dropout
-        self.network.draw_masks(self.cache, rate, rng, self.streams, config.batch_size)
+        self.network.draw_masks(self.cache, config.dropout or config.variational_dropout, rng, self.part)
         nats, after = self.network.loss_and_gradients(x, y, chars, state, self.cache, self.grads)
         return float(nats.sum(dtype=np.float64)) / chars, after
 

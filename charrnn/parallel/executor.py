@@ -90,7 +90,7 @@ def run_passes(
     """Run some passes of a batch one after the other; return the loss of each and the state after it."""
     chars, done = int(np.count_nonzero(y >= 0)), []
     for k, work in passes:
-        before = [tuple(array[:, work.streams] for array in layer) for layer in model.each_state(state)[k]]
-        window = x[:, work.streams], y[:, work.streams]
+        before = [tuple(array[:, work.part[0]] for array in layer) for layer in model.each_state(state)[k]]
+        window = x[:, work.part[0]], y[:, work.part[0]]
         done.append(work.loss_and_gradients(*window, chars, before, config, dropout_rng(config, step, k)))
     return done

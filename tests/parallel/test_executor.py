@@ -111,8 +111,8 @@ def test_the_masks_of_a_part_are_columns_of_the_masks_of_the_batch(
     mask = np.empty((T, H, B), np.float32)
     draw_dropout(np.random.default_rng([3, 0, Purpose.DROPOUT, 0, 0]), 0.4, mask)
     for _, workspace in work.passes:
-        np.testing.assert_array_equal(workspace.cache["layers.0.mask"], mask[..., workspace.streams])
-    assert [workspace.streams for _, workspace in work.passes] == [slice(0, 2), slice(2, 4), slice(4, 7)]
+        np.testing.assert_array_equal(workspace.cache["layers.0.mask"], mask[..., workspace.part[0]])
+    assert [workspace.part[0] for _, workspace in work.passes] == [slice(0, 2), slice(2, 4), slice(4, 7)]
 
 
 @pytest.mark.parametrize("worker", [Thread, Process] if sys.platform == "linux" else [Thread])
