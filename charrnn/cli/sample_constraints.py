@@ -1,6 +1,7 @@
 """charrnn sample --regex and --no-copy: the constraints on each sample."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -32,9 +33,12 @@ def constraint_factory(
     for pattern in patterns:
         PatternConstraint(pattern, max_length)  # raises UsageError before the training text is read
     ngrams = [NGramFilter(load_model_corpus(model, False, "--no-copy")[0], len(vocab), no_copy)] if no_copy else []
+    return partial(constraints, patterns, max_length, ngrams, prompt)
 
-    def constraints() -> Sequence[Constraint]:
-        matching = [PatternConstraint(pattern, max_length) for pattern in patterns]
-        return [*matching, *(NoCopyConstraint(each, prompt) for each in ngrams)]
 
-    return constraints
+def constraints(
+    patterns: Sequence[Pattern], max_length: float, ngrams: Sequence[NGramFilter], prompt: Ids
+) -> list[Constraint]:
+    """Return the constraints of one sample."""
+    matching = [PatternConstraint(pattern, max_length) for pattern in patterns]
+    return [*matching, *(NoCopyConstraint(each, prompt) for each in ngrams)]

@@ -10,7 +10,7 @@ from charrnn.core.state import TrainState
 from charrnn.core.train import EvalReport, Report, StepReport, train
 from charrnn.data.corpus import Corpus
 from charrnn.evaluation.text import score, score_ids
-from charrnn.parallel.executor import ParallelExecutor
+from charrnn.parallel.rank_executor import complete, executor
 from charrnn.terminal.streams import say
 from charrnn.training.time_budget import Deadline, Stopwatch
 
@@ -47,6 +47,7 @@ class Saver:
         except DivergedError as error:
             raise DivergedError(f"step {step}: {error}") from error
         self.stopwatch.update(self.state)
+        complete(self.state)
         self.store.save(self.state)
         self.reporter.event("save", step=step, model=self.store.name)
         self.saved_step, self.saved_validations = step, validations
@@ -65,7 +66,7 @@ def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadli
     state, name = saver.state, saver.store.name
     saver.save()
     try:
-        for report in train(state, saver.text.ids, ParallelExecutor, score):
+        for report in train(state, saver.text.ids, executor, score):
             reporter.show(report)
             if interrupt.number:
                 break

@@ -75,7 +75,7 @@ def training_memory(state: TrainState) -> int:
     step or a save are not included.
     """
     config, model, T = state.config, state.model, state.config.seq_len
-    vectors = 1 + stream_parts(model, config) + bool(config.val_fraction)
+    vectors = 1 + stream_parts(len(model.networks), config.batch_size) + bool(config.val_fraction)
     slots = sum(slot.nbytes for slot in state.slots.values())
     carried = sum(array.nbytes for layer in state.carried for array in layer)
     training = sum(network.cache_bytes(T, config.batch_size, masks(config)) for network in model.networks)
