@@ -13,6 +13,7 @@ import numpy as np
 from charrnn.core import ops
 from charrnn.core.state import TrainState
 from charrnn.parallel.cores import core_count
+from charrnn.parallel.mpi import rank_count
 
 
 def environment() -> dict[str, str]:
@@ -25,7 +26,7 @@ def environment() -> dict[str, str]:
         "numpy": np.__version__,
         "blas": " ".join(filter(None, (library["name"], library.get("version"), forced, cut))),
         "machine": " ".join([os.uname().machine, *vectors]),
-        "threads": str(core_count()),
+        "threads": f"{rank_count()} ranks of {core_count()}" if rank_count() > 1 else str(core_count()),
         "product_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
     }
 

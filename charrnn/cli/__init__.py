@@ -6,6 +6,7 @@ import typer
 
 from charrnn.cli import streams
 from charrnn.cli.commands import Commands
+from charrnn.parallel.launcher import has_launcher
 
 app = typer.Typer(
     name="charrnn",
@@ -42,5 +43,13 @@ def common(
 
 
 def main() -> NoReturn:
-    """Run the command line."""
-    streams.run(lambda: app(prog_name="charrnn", standalone_mode=False))
+    """Run the command line; several ranks of an MPI program run one command together."""
+
+    def command() -> object:
+        return app(prog_name="charrnn", standalone_mode=False)
+
+    if not has_launcher():
+        streams.run(command)
+    from charrnn.parallel.mpi import run_on_ranks
+
+    streams.run(lambda: run_on_ranks(command))

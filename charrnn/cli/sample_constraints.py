@@ -1,6 +1,7 @@
 """charrnn sample --regex, --grammar, --json-schema and --no-copy: the constraints on each sample."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import NamedTuple
@@ -63,11 +64,14 @@ def constraint_factory(
         whole()  # raises UsageError before the training text is read
     n = wanted.no_copy
     ngrams = [NGramFilter(load_model_corpus(model, False, "--no-copy")[0], len(vocab), n)] if n else []
+    return partial(constraints, whole, ngrams, prompt)  # which other processes can be given, unlike a function in here
 
-    def constraints() -> Sequence[Constraint]:
-        return [*([whole()] if whole else []), *(NoCopyConstraint(each, prompt) for each in ngrams)]
 
-    return constraints
+def constraints(
+    whole: Callable[[], Constraint] | None, ngrams: Sequence[NGramFilter], prompt: Ids
+) -> Sequence[Constraint]:
+    """Return the constraints of one sample."""
+    return [*([whole()] if whole else []), *(NoCopyConstraint(each, prompt) for each in ngrams)]
 
 
 def whole_constraint(
@@ -77,7 +81,7 @@ def whole_constraint(
     vocab = model.vocab
     if wanted.regex is not None:
         pattern = Pattern(vocab.normalized(wanted.regex), vocab.characters, usable)
-        return lambda: PatternConstraint(pattern, length)
+        return partial(PatternConstraint, pattern, length)
     file = wanted.grammar if wanted.json_schema is None else wanted.json_schema
     if file is None:
         return None
@@ -99,5 +103,4 @@ def whole_constraint(
     compiled = CompiledGrammar(name, grammar, vocab.characters, usable)
     if compiled.lacking:
         output.note(f"{name}: left out what needs {listed(compiled.lacking)}: the model does not write it")
-    chart = Chart(compiled)
-    return lambda: GrammarConstraint(chart, echoed.tolist(), length)
+    return partial(GrammarConstraint, Chart(compiled), echoed.tolist(), length)

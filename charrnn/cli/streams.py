@@ -17,6 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from charrnn.core.errors import CharRNNError, UsageError
+from charrnn.parallel.launcher import has_launcher
 from charrnn.plots.display_width import CONTROL_PICTURES, visible
 from charrnn.terminal.streams import is_terminal, say, say_error
 
@@ -136,6 +137,8 @@ def die_by_signal(number: int) -> NoReturn:
     """Flush stdout and die by a signal, as a shell that runs a loop expects."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
+    if has_launcher():
+        sys.exit(128 + number)  # by a signal it would be a crash to the launcher, and other ranks would be killed
     die_at_once(number)
 
 

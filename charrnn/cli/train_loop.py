@@ -11,7 +11,7 @@ from charrnn.core.state import TrainState
 from charrnn.core.train import EvalReport, Report, StepReport, train
 from charrnn.data.corpus import Corpus
 from charrnn.evaluation.text import score, score_ids
-from charrnn.parallel.executor import ParallelExecutor
+from charrnn.parallel.rank_executor import complete, executor
 from charrnn.terminal.streams import say
 from charrnn.training.time_budget import Deadline, Stopwatch
 
@@ -54,6 +54,7 @@ class Saver:
         except DivergedError as error:
             raise DivergedError(f"step {step}: {error}") from error
         self.stopwatch.update(self.state)
+        complete(self.state)
         self.store.save(self.state)
         self.saved_step, self.saved_validations = step, validations
         return True
@@ -95,7 +96,7 @@ def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadli
     state, name = saver.state, saver.store.name
     saver.save()
     try:
-        for report in train(state, saver.text.ids, ParallelExecutor, score):
+        for report in train(state, saver.text.ids, executor, score):
             reporter.show(report)
             if interrupt.number:
                 break

@@ -23,6 +23,7 @@ from charrnn.core.model import CharRNN, parameter_shapes, size_of
 from charrnn.core.network import SYMBOL_ROWS, steps_per_block
 from charrnn.core.ops import Array, Ids, block_size
 from charrnn.core.score import Hits, check_finite, losses
+from charrnn.parallel import mpi
 from charrnn.parallel.cores import jobs_at_once, side_by_side
 
 WIDTHS = (16, 8, 4, 2)  # columns per group, the best first: the bits of a product may depend on the column
@@ -38,15 +39,24 @@ class Span(NamedTuple):
     skip: int = 0
 
 
-class PackedBatch:
-    """Spans packed into C columns of S steps: inputs x (S, C) and targets y (S, C), -1 where nothing is scored.
+class Batch:
+    """Inputs x (S, C) and targets y (S, C) of S steps, -1 where nothing is scored, in groups of `width` columns.
 
-    Scoring fills in nats and hits, (S, C). The longest span is placed first, each in the column with the fewest steps.
+    Scoring fills in nats and hits, (S, C).
     """
 
+    def __init__(self, x: Ids, y: Ids, width: int, dtype: DTypeLike) -> None:
+        self.x, self.y, self.width = x, y, width
+        self.nats: Array = np.zeros(x.shape, dtype)
+        self.hits: Hits = np.zeros(x.shape, np.bool_)
+
+
+class PackedBatch(Batch):
+    """Spans packed into columns. The longest span is placed first, each in the column with the fewest steps."""
+
     def __init__(self, spans: Sequence[Span], width: int, start: int, dtype: DTypeLike) -> None:
-        columns = width * max(1, min(jobs_at_once(), -(-len(spans) // width)))
-        self.spans, self.width = spans, width
+        columns = width * max(1, min(mpi.rank_count() * jobs_at_once(), -(-len(spans) // width)))
+        self.spans = spans
         self.positions = [(0, 0)] * len(spans)  # the column of each span, and its first step there
         loads = [(0, column) for column in range(columns)]
         heapify(loads)
@@ -55,13 +65,11 @@ class PackedBatch:
             self.positions[i] = column, begin
             heappush(loads, (begin + len(spans[i].ids), column))
         steps = max(loads)[0]
-        self.x, self.y = np.full((steps, columns), start), np.full((steps, columns), -1)
+        super().__init__(np.full((steps, columns), start), np.full((steps, columns), -1), width, dtype)
         for (ids, skip), (column, begin) in zip(spans, self.positions, strict=True):
             end = begin + len(ids)
             self.x[begin + 1 : end, column] = ids[:-1]
             self.y[begin + skip : end, column] = ids[skip:]
-        self.nats: Array = np.zeros((steps, columns), dtype)
-        self.hits: Hits = np.zeros((steps, columns), np.bool_)
 
     def span_losses(self, i: int) -> tuple[Array, Hits]:
         """Return the losses of the scored ids of span i, and which of them were the most likely ones, (N - skip,)."""
@@ -93,11 +101,25 @@ class BatchedScorer:
         """Pack spans into groups of `width` columns, at most one group per core."""
         return PackedBatch(spans, width, self.start, self.model.vector.dtype)
 
-    def score(self, batch: PackedBatch) -> Iterator[slice]:
-        """Fill in the losses of a batch; yield the steps that are done, STEPS_PER_REPORT at a time.
+    def score(self, batch: Batch) -> Iterator[slice]:
+        """Fill in the losses of a batch; yield the steps that are done from time to time.
 
         Raises DivergedError if a loss is not finite.
         """
+        several = batch.x.shape[1] > batch.width
+        return self.score_on_ranks(batch, mpi.ranks) if mpi.ranks and several else self.score_here(batch)
+
+    def score_on_ranks(self, batch: Batch, ranks: mpi.Ranks) -> Iterator[slice]:
+        """Let each rank score some groups of columns."""
+        groups = np.arange(batch.x.shape[1]).reshape(-1, batch.width)
+        dealt = [groups[rank :: ranks.size].ravel() for rank in range(ranks.size)]
+        shares = [(batch.x[:, own], batch.y[:, own], batch.width) for own in dealt]
+        for own, (nats, hits) in zip(dealt, ranks.call(score_columns, shares, keep=self), strict=True):
+            batch.nats[:, own], batch.hits[:, own] = nats, hits
+        yield slice(0, len(batch.x))
+
+    def score_here(self, batch: Batch) -> Iterator[slice]:
+        """Score a batch on the cores of this process; yield STEPS_PER_REPORT steps at a time."""
         (steps, columns), width = batch.x.shape, batch.width
         max_steps = steps_per_block(MAX_STEPS, self.model.config.vocab_size, width)
         groups = [slice(first, first + width) for first in range(0, columns, width)]
@@ -111,14 +133,20 @@ class BatchedScorer:
             check_finite(float(batch.nats[done].sum()))
             yield done
 
-    def score_group(
-        self, batch: PackedBatch, windows: Sequence[slice], group: slice, state: State, cache: Cache
-    ) -> State:
+    def score_group(self, batch: Batch, windows: Sequence[slice], group: slice, state: State, cache: Cache) -> State:
         """Read windows of steps of a group of columns; return the state after them."""
         for steps in windows:
             logits, state = self.model.forward(batch.x[steps, group], state, cache)
             batch.nats[steps, group], batch.hits[steps, group] = losses(logits, batch.y[steps, group])
         return state
+
+
+def score_columns(scorer: BatchedScorer, x: Ids, y: Ids, width: int) -> tuple[Array, Hits]:
+    """Score the columns of a batch that are a rank's; return their losses and hits."""
+    batch = Batch(x, y, width, scorer.model.vector.dtype)
+    for _ in scorer.score_here(batch):
+        pass
+    return batch.nats, batch.hits
 
 
 def with_start_symbol(model: CharRNN, start_id: int) -> tuple[CharRNN, int]:

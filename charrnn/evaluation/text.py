@@ -21,6 +21,7 @@ from charrnn.core.ops import Ids
 from charrnn.core.score import WINDOW, Score, Tally, windows
 from charrnn.core.vocab import UNKNOWN
 from charrnn.evaluation.batched import MAX_STEPS, BatchedScorer, Span
+from charrnn.parallel import mpi
 from charrnn.parallel.cores import jobs_at_once
 
 MIN_BATCHED = 1 << 14  # a text with fewer ids is read as one stream
@@ -58,7 +59,7 @@ def score_spans(scorer: BatchedScorer, blocks: Iterable[Ids]) -> Iterator[Score]
     for block in blocks:
         known = block[block != UNKNOWN]
         spans = cut_into_spans(known, before)
-        batch = scorer.pack(spans, max(1, -(-len(spans) // jobs_at_once())))
+        batch = scorer.pack(spans, max(1, -(-len(spans) // (mpi.rank_count() * jobs_at_once()))))
         so_far = tally.score
         for steps in scorer.score(batch):
             chars, hits = np.count_nonzero(batch.y[steps] >= 0), np.count_nonzero(batch.hits[steps])

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
 LIBRARIES = ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM", "BLIS_NUM")
 Result = TypeVar("Result")
 limit: int | None = None  # set by --threads; None allows all cores that the process may run on
+sharing = 1  # ranks of an MPI program that share these cores
 
 
 def core_count() -> int:
     """Return the number of cores that this process may use."""
     if limit is not None:
         return limit
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS lacks it
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS lacks it
+    return max(1, cores // sharing)
 
 
 def limit_product_threads(count: int) -> None:

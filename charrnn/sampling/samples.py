@@ -11,7 +11,6 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice, takewhile
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from charrnn.core.model import CharRNN
 from charrnn.core.ops import Ids
 from charrnn.core.sample import DIVERGED, Mask, Settings, check_filters, diverged, sample_rng
 from charrnn.core.vocab import Vocab
+from charrnn.parallel import mpi
 from charrnn.parallel.processes import FORKS, start_worker
 from charrnn.sampling.batched import BURST_STEPS, BatchedSampler, Losses
 from charrnn.sampling.constraint import Constraint, Constraints, Finish
@@ -111,9 +111,42 @@ def samples(
     Sample i depends on the seed and on i, not on the count or the cores. Without a length the first samples may have
     no end, and none is started before they have ended. Raises DivergedError if logits are not finite.
     """
-    write = partial(write_samples, PromptState(model, prompt), vocab, seed, options)
-    processes = min(cores, 1 + -(-(count - 1) // LANES)) if FORKS and options.length is not None else 1
+    write = SampleTask(PromptState(model, prompt), vocab, seed, options)
+    rounds = 1 + -(-(count - 1) // LANES)
+    if mpi.ranks and rounds > 1 and options.length is not None:
+        return sort_pieces(write_on_ranks(write, count, min(cores, rounds), mpi.ranks))
+    processes = min(cores, rounds) if FORKS and options.length is not None else 1
     return sort_pieces(write_in_parallel(write, task_ranges(count, processes), processes))
+
+
+@dataclass(frozen=True)
+class SampleTask:
+    """What the writing of any samples needs: called with their indices, it yields their pieces."""
+
+    prompt: PromptState
+    vocab: Vocab
+    seed: int
+    options: SampleOptions
+
+    def __call__(self, indices: range) -> Iterator[Piece]:
+        """Yield the pieces of the samples of one task."""
+        return write_samples(self.prompt, self.vocab, self.seed, self.options, indices)
+
+
+def write_on_ranks(write: SampleTask, count: int, cores: int, ranks: mpi.Ranks) -> Iterator[Piece]:
+    """Yield the pieces of all tasks: of the first one as they come, then of a task per rank and core at a time."""
+    tasks = task_ranges(count, cores * ranks.size)
+    for first in islice(tasks, 1):
+        yield from write(first)
+    while current := list(islice(tasks, cores * ranks.size)):
+        shares = [(current[cores * rank : cores * (rank + 1)],) for rank in range(ranks.size)]
+        for pieces in ranks.call(write_tasks, shares, keep=write):
+            yield from pieces
+
+
+def write_tasks(write: SampleTask, tasks: list[range]) -> list[Piece]:
+    """Return the pieces of the tasks that are a rank's, written on its cores."""
+    return list(write_in_parallel(write, iter(tasks), len(tasks) if FORKS else 1)) if tasks else []
 
 
 def task_ranges(count: int, processes: int) -> Iterator[range]:

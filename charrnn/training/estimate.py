@@ -87,7 +87,7 @@ def memory_needed(network: ModelConfig, config: TrainConfig, chars: int) -> int:
     """
     shapes, T, B = parameter_shapes(network), config.seq_len, config.batch_size
     model = CharRNN(network, np.broadcast_to(np.float32(0), size_of(shapes)))  # a vector that takes no memory
-    vectors = 1 + stream_parts(model, config) + bool(config.val_fraction)
+    vectors = 1 + stream_parts(network.ensemble, B) + bool(config.val_fraction)
     slots = size_of(OPTIMIZERS[config.optimizer].slots(shapes))
     carried = network.ensemble * network.num_layers * len(CELLS[network.recurrence].state) * network.hidden_size * B
     training = sum(part.cache_bytes(T, B, masks(config)) for part in model.networks)

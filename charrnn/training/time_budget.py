@@ -13,7 +13,7 @@ from charrnn.core.score import WINDOW, Score
 from charrnn.core.state import TrainState
 from charrnn.core.train import split_text, train, validation_text
 from charrnn.evaluation.text import score
-from charrnn.parallel.executor import ParallelExecutor
+from charrnn.parallel.rank_executor import executor
 from charrnn.training.defaults import Budget
 
 SHORTEST_TRIAL = 0.2
@@ -99,7 +99,7 @@ def seconds_per_step(state: TrainState, to_train: Ids, seconds: float) -> float:
     trial = copy.deepcopy(state)
     trial.config = replace(trial.config, val_fraction=0, holdout="tail", held_out=None, patience=0, steps=2**52)
     times = [time.perf_counter()]
-    for _ in train(trial, to_train, ParallelExecutor, score):
+    for _ in train(trial, to_train, executor, score):
         times.append(time.perf_counter())
         if times[-1] - times[0] > seconds and len(times) > 3:
             break

@@ -150,6 +150,10 @@ class Chart:
         self.positions: dict[frozenset[Item], Position] = {}
         self.start = Position(grammar, [Item(number, 0, None) for number in grammar.of_rule[Rule(WHOLE)]])
 
+    def __reduce__(self) -> tuple[type["Chart"], tuple[CompiledGrammar]]:
+        """A copy in another process has the grammar, and finds the positions again."""
+        return Chart, (self.grammar,)
+
     def follower(self, position: Position, id: int) -> Position:  # noqa: A002
         """Return the position after a symbol, which was allowed at `position`."""
         c = int(self.grammar.classes[id])

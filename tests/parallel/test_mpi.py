@@ -1,0 +1,208 @@
+"""The command on 2 and 4 ranks of MPI, started by mpiexec, against a single process."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.core.state import TrainState
+from tests.helpers import command, ranks
+from tests.helpers.command import ENVIRONMENT, Result
+
+ranks.needs_mpi()
+
+TEXT = "".join(f"{n % 7} fishes, {n * n % 11} hens and a fox.\n" for n in range(160))
+SETTINGS = "--hidden-size 8 --embed-size 6 --batch-size 9 --seq-len 12 --threads 1 --eval-every 4 --warmup 2 -q"
+TRAIN = ("train", "a.txt", *SETTINGS.split())
+RUNS = {
+    "noise": "--dropout 0.2 --num-layers 2 --optimizer soap --steps 8",
+    "ensemble": "--ensemble 2 --zoneout 0.1 --lines --num-layers 1 --optimizer adam --steps 8",
+}
+ENDLESS = ("--steps", 10**9, "--num-layers", 1, "--eval-every", 10**9, "--json", "--save-every", 10**9)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text, and the models of RUNS trained by one process and by 2 and 4 ranks."""
+    place = tmp_path_factory.mktemp("ranks")
+    (place / "a.txt").write_text(TEXT)
+    (place / "long.txt").write_text(TEXT * 8)
+    for name, settings in RUNS.items():
+        command.ok(*TRAIN, *settings.split(), "-m", f"{name}-1", cwd=place)
+        for count in (2, 4):
+            ranks.ok(count, *TRAIN, *settings.split(), "-m", f"{name}-{count}", cwd=place)
+    return place
+
+
+def load(folder: Path, name: str) -> TrainState:
+    return CheckpointStore(folder / "checkpoints" / f"{name}.npz").load()
+
+
+def check_same(found: TrainState, expected: TrainState) -> None:
+    """Assert that two runs are the same except for last bits."""
+    assert (found.step, found.config, len(found.history)) == (expected.step, expected.config, len(expected.history))
+    np.testing.assert_allclose(found.history, expected.history, atol=1e-5)
+    np.testing.assert_allclose(found.model.vector, expected.model.vector, atol=1e-4)
+    np.testing.assert_allclose(found.carried, expected.carried, atol=1e-4)
+    for name, slot in expected.slots.items():
+        if name in ("m", "v"):
+            np.testing.assert_allclose(found.slots[name], slot, atol=1e-4 * float(np.abs(slot).max()), err_msg=name)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("name", RUNS)
+def test_ranks_train_the_model_of_a_single_process(name: str, count: int, folder: Path) -> None:
+    check_same(load(folder, f"{name}-{count}"), load(folder, f"{name}-1"))
+    assert load(folder, f"{name}-{count}").environment["threads"] == f"{count} ranks of 1"
+
+
+def test_the_same_number_of_ranks_gives_the_same_bytes_and_one_path(folder: Path) -> None:
+    result = ranks.ok(2, *TRAIN, *RUNS["noise"].split(), "-m", "again", cwd=folder)
+    one, other = (folder / "checkpoints" / f"{name}.npz" for name in ("again", "noise-2"))
+    assert one.read_bytes() == other.read_bytes()
+    assert (result.text, result.err) == ("checkpoints/again.npz\n", "")
+
+
+def test_a_run_resumes_on_another_number_of_ranks(folder: Path) -> None:
+    constant = [*TRAIN, "--dropout", 0.2, "--schedule", "constant", "--warmup", 0, "--resume"]
+    settings = [*constant, "-m", "moved", "--steps"]
+    ranks.ok(4, *settings, 3, cwd=folder)
+    result = ranks.ok(2, *settings, 6, cwd=folder)
+    assert "warning: threads was 4 ranks of 1 and is 2 ranks of 1" in result.err
+    command.ok(*settings, 8, cwd=folder)
+    command.ok(*constant, "-m", "stayed", "--steps", 8, cwd=folder)
+    found, expected = load(folder, "moved"), load(folder, "stayed")
+    np.testing.assert_allclose(found.model.vector, expected.model.vector, atol=1e-4)
+    np.testing.assert_allclose(found.carried, expected.carried, atol=1e-4)
+    assert found.step == expected.step == 8
+
+
+def test_lines_texts_and_samples_are_the_same_bytes(folder: Path) -> None:
+    commands = [
+        ("eval", "-m", "ensemble-1", "--against", "noise-1", "--lines", "--json", "-"),
+        ("sample", "-m", "noise-1", "--count", 150, "-n", 9, "--seed", 3),
+        (
+            "sample",
+            "-m",
+            "noise-1",
+            "--count",
+            70,
+            "--regex",
+            "[0-9] f[a-z]{1,4}",
+            "--no-copy",
+            3,
+            "--seed",
+            3,
+            "--json",
+        ),
+    ]
+    for args in commands:
+        data = TEXT.encode() if "-" in args else b""
+        alone = command.ok(*args, "--threads", 1, "-q", cwd=folder, input=data)
+        assert ranks.ok(2, *args, "--threads", 1, "-q", cwd=folder, data=data).out == alone.out, args
+
+
+def test_a_long_text_is_scored_to_the_bit_as_on_as_many_cores(folder: Path) -> None:
+    args = ("eval", "-m", "noise-1", "--json", "long.txt", "-q", "--threads")
+    assert ranks.ok(2, *args, 1, cwd=folder).out == command.ok(*args, 2, cwd=folder).out
+
+
+# ---- failures and signals ----
+
+
+def test_a_failure_is_one_line_and_the_exit_code_of_a_single_process(folder: Path) -> None:
+    wrong = ranks.run(2, "train", "a.txt", "--hidden-size", 0, cwd=folder)
+    assert (wrong.code, wrong.err) == (2, "charrnn: --hidden-size 0: must be 1 to 16384\n")
+    missing = ranks.run(2, "eval", "-m", "nobody", cwd=folder)
+    assert missing.code == 1
+    assert missing.err.startswith("charrnn: checkpoints/nobody.npz: no such model")
+    assert missing.err.count("\n") == 1
+
+
+def test_more_ranks_than_streams_are_refused(folder: Path) -> None:
+    result = ranks.run(3, "train", "a.txt", "--batch-size", 2, "--steps", 1, "-m", "few", "-q", cwd=folder)
+    assert (result.code, result.err) == (2, "charrnn: --batch-size 2: 3 ranks need at least 3 streams to share\n")
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    prelude = "import sys; sys.modules['mpi4py'] = None"
+    result = ranks.run(2, "sample", cwd=tmp_path, prelude=prelude)
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert "started as 2 ranks, which needs the extra `mpi`: pip install 'charrnn[mpi]'" in result.err
+
+
+def test_a_launcher_of_another_library_is_an_error(tmp_path: Path) -> None:
+    env = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}
+    result = command.charrnn("sample", cwd=tmp_path, env=env)
+    assert result.code == 1
+    assert result.err.startswith("charrnn: the launcher has started 2 ranks, but MPI knows of 1: use the mpiexec of")
+
+
+class Running:
+    """A training run on ranks without end, from its first step."""
+
+    def __init__(self, count: int, folder: Path, name: str, *options: str) -> None:
+        args = ranks.on_ranks(count, *TRAIN, *ENDLESS, "-m", name, options=options)
+        pipe = subprocess.PIPE
+        self.launcher = subprocess.Popen(args, env=ENVIRONMENT, cwd=folder, stdout=pipe, stderr=pipe)
+        assert self.launcher.stdout
+        assert b'"start"' in self.launcher.stdout.readline()
+        self.pids = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if self.is_rank(pid, name)]
+        assert len(self.pids) == count
+        time.sleep(0.5)
+
+    def is_rank(self, pid: int, name: str) -> bool:
+        """Return whether a process is one of the ranks."""
+        try:
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return name.encode() in arguments and b"mpiexec" not in b"".join(arguments) and b"-n" not in arguments
+
+    def end(self) -> Result:
+        """Wait until all are gone, for at most 30 seconds."""
+        out, err = self.launcher.communicate(timeout=30)
+        deadline = time.monotonic() + 30
+        while any(os.path.exists(f"/proc/{pid}") for pid in self.pids) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not [pid for pid in self.pids if os.path.exists(f"/proc/{pid}")]
+        return Result(self.launcher.returncode, out, err.decode())
+
+
+linux = pytest.mark.skipif(not os.path.isdir("/proc"), reason="finds the ranks in /proc")
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_once_and_ends_all_ranks(number: signal.Signals, folder: Path) -> None:
+    name = f"stopped-{number.name}"
+    run = Running(2, folder, name)
+    run.launcher.send_signal(number)
+    result = run.end()
+    assert result.code == 128 + number
+    assert "BAD TERMINATION" not in result.err
+    state = load(folder, name)
+    assert state.step > 0
+    assert any(np.any(part) for layer in state.carried for part in layer)
+    ranks.ok(2, *TRAIN, "-m", name, "--resume", "--steps", state.step + 1, cwd=folder)
+
+
+@linux
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_rank_ends_all_and_leaves_the_model_whole(victim: int, folder: Path) -> None:
+    run = Running(2, folder, f"killed-{victim}", "-disable-auto-cleanup")
+    os.kill(run.pids[victim], signal.SIGKILL)
+    result = run.end()
+    assert result.code
+    if victim:
+        lines = [line for line in result.err.splitlines() if line.startswith("charrnn:")]
+        assert lines == [
+            f"charrnn: rank 1 on {os.uname().nodename} has died; all ranks end: a training run continues with --resume"
+        ]
+    assert load(folder, f"killed-{victim}").step == 0
+    command.ok(*TRAIN, "-m", f"killed-{victim}", "--resume", "--steps", 2, cwd=folder)
