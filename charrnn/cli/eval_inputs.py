@@ -12,6 +12,7 @@ from charrnn.core.vocab import UNKNOWN, Vocab, text_of
 from charrnn.data.corpus import load_corpus
 from charrnn.data.normalization import normalized_blocks
 from charrnn.data.reading import read_text
+from charrnn.data.sources import is_repeatable, shown
 from charrnn.evaluation.lines import count_replaced
 
 CHARS_PER_BLOCK = 1 << 16  # of a held-out text, whose ids are turned back into characters
@@ -56,7 +57,7 @@ def held_out_text(model: Model, held_out: Ids) -> Text:
     symbols = np.append(model.vocab.symbols, 0xFFFD)
     starts = range(0, len(held_out), CHARS_PER_BLOCK)
     blocks = (text_of(symbols[held_out[i : i + CHARS_PER_BLOCK]]) for i in starts)
-    return f"{' '.join(model.origin.sources)} (held out)", blocks
+    return f"{shown(model.origin.sources)} (held out)", blocks
 
 
 def load_model_corpus(model: Model, to_score: bool, option: str | None = None) -> tuple[Ids, Ids]:
@@ -69,13 +70,13 @@ def load_model_corpus(model: Model, to_score: bool, option: str | None = None) -
     from charrnn.core.train import split_text
 
     origin, config, vocab = model.origin, model.config, model.vocab
-    if "-" in origin.sources:
-        raise TextError(f"the model was trained from stdin: {advice}")
+    if not all(map(is_repeatable, origin.sources)):
+        raise TextError(f"the model was trained from stdin or a pipe, which cannot be read again: {advice}")
     if to_score and not config.val_fraction:
         raise TextError("the model was trained on all of its text (--val-fraction 0): name a text to score")
     corpus = load_corpus(origin.sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
     if corpus.sha256 != origin.sha256:
-        raise TextError(f"{' '.join(origin.sources)}: not the text that the model was trained on: {advice}")
+        raise TextError(f"{shown(origin.sources)}: not the text that the model was trained on: {advice}")
     return split_text(config, model.network.config, corpus.ids)
 
 

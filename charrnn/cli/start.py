@@ -15,11 +15,12 @@ from charrnn.core.errors import CheckpointError, ResumeError, TextError, UsageEr
 from charrnn.core.state import TrainState
 from charrnn.core.train import out_of_patience
 from charrnn.data.corpus import Corpus, load_corpus
-from charrnn.data.reading import BUNDLED, expand
+from charrnn.data.sources import BUNDLED, expand, is_repeatable
 from charrnn.training.configure import configure, resumed_config, run_settings, start_run, warm_start
 from charrnn.training.defaults import Budget
 from charrnn.training.time_budget import Deadline, config_for_time, seconds_done
 
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
 CLASSICS = ("tinyshakespeare", "mobydick", "kjv", "sqlite")  # the texts that corpora/README.md says how to fetch
 
 
@@ -55,9 +56,12 @@ def open_store(model: str | None, sources: tuple[str, ...]) -> CheckpointStore:
 
 
 def default_name(sources: tuple[str, ...]) -> str:
-    """Return the name of a model without --model: the stem of its first text."""
+    """Return the name of a model without --model: the stem of its first text, "stdin" for one that cannot be reread."""
     first = sources[0] if sources else "plays"
-    return "stdin" if first == "-" else Path(first).resolve().stem or "model"
+    if not is_repeatable(first):
+        return "stdin"
+    path = Path(os.path.abspath(first))  # of a link its own name, not that of the file it leads to
+    return (path.with_suffix("") if path.suffix in COMPRESSED_SUFFIXES else path).stem or "model"
 
 
 def check_classics(sources: tuple[str, ...]) -> None:
@@ -65,7 +69,7 @@ def check_classics(sources: tuple[str, ...]) -> None:
     for source in sources:
         stem = Path(source).stem.lower()
         name = "tinyshakespeare" if "shakespeare" in stem else stem
-        if name in CLASSICS and not os.path.exists(source):
+        if name in CLASSICS and "://" not in source and not os.path.exists(source):
             raise TextError(f"{source}: no such file: corpora/README.md says how to fetch {name}.txt")
 
 
@@ -125,8 +129,8 @@ def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpu
     if state.weights:
         raise ResumeError(f"{store.name}: holds weights alone, which cannot be resumed: start from it with --init-from")
     config, origin, vocab = state.config, state.origin, state.vocab
-    if "-" in origin.sources and not request.sources:
-        raise ResumeError(f"{store.name}: was trained from stdin: pipe the same text in again and name it as -")
+    if not (request.sources or all(map(is_repeatable, origin.sources))):
+        raise ResumeError(f"{store.name}: was trained from stdin or a pipe: give the same text again, for example as -")
     sources = request.sources or origin.sources
     text = load_corpus(sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
     state.config = resumed_config(state, text, request.settings, request.budget)

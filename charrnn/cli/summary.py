@@ -16,6 +16,7 @@ from charrnn.core.state import TrainState
 from charrnn.core.train import out_of_patience
 from charrnn.core.vocab import Vocab
 from charrnn.data.corpus import Corpus
+from charrnn.data.sources import shown
 from charrnn.plots import display_width
 from charrnn.plots.loss_curve import curve
 from charrnn.terminal.card import card
@@ -42,7 +43,7 @@ def print_estimate(name: str, state: TrainState, text: Corpus, output: Output) -
     advised = f": --hidden-size {suitable} suits" if suitable else " at any --hidden-size"
     rows = {
         "model": name,
-        "text": " ".join(text.sources),
+        "text": shown(text.sources),
         "network": str(network),
         "parameters": f"{cost.parameters:,}",
         "memory": f"{cost.memory_bytes / 1e6:,.1f} MB",
@@ -183,7 +184,7 @@ def model_rows(state: TrainState, file_bytes: int) -> dict[str, str]:
         "parameters": f"{len(state.model.vector):,}",
         "memory": f"{weights:,.1f} MB of weights, {training:,.1f} MB in training",
         "vocabulary": f"{len(state.vocab):,} symbols: {visible_symbols(state.vocab)}",
-        "corpus": f"{' '.join(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",
+        "corpus": f"{shown(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",
         **({"started from": state.init_from} if state.init_from is not None else {}),
         "training": training_settings(state),
         "held out": best_score(state, digits=4),

@@ -19,6 +19,7 @@ from charrnn.core.errors import TextError
 from charrnn.core.ops import Ids
 from charrnn.core.vocab import CODE_POINTS, Vocab, codes_of, named
 from charrnn.data.reading import Reader, temporary_file_error
+from charrnn.data.sources import remembered, shown
 
 TEXT_CHANGED = "the text changed while it was read: start again when it is complete"
 
@@ -29,7 +30,7 @@ class Corpus:
 
     ids: Ids  # (N,), memory-mapped
     vocab: Vocab
-    sources: tuple[str, ...]  # as they were given
+    sources: tuple[str, ...]  # as they were given; STDIN for each that cannot be read again
     sha256: str  # of all bytes read, in order; for a single file the same as from sha256sum
     remarks: tuple[str, ...]  # what reading changed, as messages for the user
 
@@ -52,15 +53,15 @@ def load_corpus(
     with ExitStack() as stack:
         reader = Reader(sources, encoding, normalize, stack)
         counts = count_codes(reader.blocks(remarks, digest.update))
-        check_variety(counts, " ".join(sources))
+        check_variety(counts, shown(sources))
         vocab = Vocab.build(counts, min_count, normalize, known)
         if len(vocab) < 2:
-            raise TextError(f"{' '.join(sources)}: --min-count {min_count} leaves only one symbol: use a smaller value")
+            raise TextError(f"{shown(sources)}: --min-count {min_count} leaves only one symbol: use a smaller value")
         again = hashlib.sha256()
         ids = ids_on_disk(reader.blocks([], again.update), vocab)
         if again.digest() != digest.digest():
             raise TextError(TEXT_CHANGED)
-    return Corpus(ids, vocab, sources, digest.hexdigest(), tuple(remarks))
+    return Corpus(ids, vocab, remembered(sources), digest.hexdigest(), tuple(remarks))
 
 
 def ids_on_disk(blocks: Iterable[str], vocab: Vocab) -> Ids:

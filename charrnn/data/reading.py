@@ -1,58 +1,22 @@
-"""From bytes to characters: files, folders and pipes, decoded and normalized, in blocks."""
+"""From bytes to characters: texts decompressed, decoded and normalized, in blocks."""
 
 import codecs
-import os
 import shutil
-import stat
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from itertools import chain
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from charrnn.core.errors import TextError, UsageError
+from charrnn.data.compressed import uncompressed
 from charrnn.data.normalization import normalized_blocks
+from charrnn.data.sources import expand, is_repeatable, open_bytes
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-STDIN = "-"
-BUNDLED = "plays.txt (bundled)"  # the source name of the corpus that comes with the program
 BLOCK_BYTES = 1 << 20  # bytes read at a time
-
-
-def bundled_corpus() -> Path:
-    """Return the path of the corpus that comes with the program: in the package, or next to it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside, beside = package / "corpora" / "plays.txt", package.parent / "corpora" / "plays.txt"
-    return inside if inside.exists() else beside
-
-
-def expand(sources: Iterable[str]) -> list[str]:
-    """Return the sources with each folder replaced by its *.txt files, sorted."""
-    files: list[str] = []
-    for source in sources:
-        texts = [source]
-        if source not in (STDIN, BUNDLED) and os.path.isdir(source):
-            texts = sorted(str(path) for path in Path(source).glob("*.txt") if path.is_file())
-        if not texts:
-            raise TextError(f"{source}: no *.txt files in this folder: give the names of the files")
-        files += texts
-    return files
-
-
-def open_bytes(source: str) -> AbstractContextManager[IO[bytes]]:
-    """Return the open file of a source: a path, STDIN or BUNDLED. Stdin stays open afterwards."""
-    if source == STDIN:
-        if sys.stdin is None:
-            raise TextError("stdin is closed: give the name of a file, or pipe in a text")
-        return nullcontext(sys.stdin.buffer)
-    try:
-        return open(bundled_corpus() if source == BUNDLED else source, "rb")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise TextError(f"{source or 'the empty name'}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def byte_blocks(file: IO[bytes], name: str) -> Iterator[bytes]:
@@ -117,7 +81,8 @@ def with_unix_newlines(blocks: Iterable[str], name: str, remarks: list[str]) -> 
 
 def characters(raw: Iterable[bytes], name: str, encoding: str, normalize: str, remarks: list[str]) -> Iterator[str]:
     """Yield the text of blocks of bytes, decoded and normalized; what is changed is added to `remarks`."""
-    blocks = with_unix_newlines(without_bom(decoded(raw, name, encoding), name, remarks), name, remarks)
+    blocks = without_bom(decoded(uncompressed(raw, name), name, encoding), name, remarks)
+    blocks = with_unix_newlines(blocks, name, remarks)
     return normalized_blocks(blocks, normalize)
 
 
@@ -128,9 +93,9 @@ def read_text(source: str, normalize: str, remarks: list[str]) -> Iterator[str]:
 
 
 def spooled(name: str, stack: ExitStack) -> IO[bytes] | None:
-    """Return a temporary copy of a source that can be read only once, stdin or a pipe; None for ordinary files."""
+    """Return a temporary copy of a source that can be read only once, such as stdin or a pipe; None for the others."""
     with open_bytes(name) as file:
-        if name != STDIN and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        if is_repeatable(name):
             return None
         try:
             copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # the caller closes the stack

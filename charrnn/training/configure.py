@@ -16,6 +16,7 @@ from charrnn.core.state import Origin, TrainState, new_run
 from charrnn.core.train import split_text
 from charrnn.core.vocab import Vocab
 from charrnn.data.corpus import Corpus
+from charrnn.data.sources import shown
 from charrnn.training.defaults import Budget, default_batch_size, default_dropout, default_eval_every, default_steps
 from charrnn.training.estimate import require_memory
 
@@ -32,7 +33,7 @@ def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[Mode
     if given.get("lines"):
         if text.vocab.newline_id is None:
             rare = ", or fewer than --min-count," if text.vocab.unknown else ""
-            raise TextError(f"{' '.join(text.sources)}: has no newlines{rare}, so it has no lines: leave out --lines")
+            raise TextError(f"{shown(text.sources)}: has no newlines{rare}, so it has no lines: leave out --lines")
         model["line_end"] = text.vocab.newline_id
     train = {name: value for name, value in given.items() if name in TrainConfig.__dataclass_fields__}
     TrainConfig(1, "", **train)  # refuse invalid values before anything is derived from them
@@ -109,7 +110,7 @@ def resumed_config(state: TrainState, text: Corpus, given: dict[str, Any], budge
     fixed = {name: value for name, value in given.items() if name not in CHANGEABLE}
     refuse_changes("--resume", "run", before, fixed)
     if text.sha256 != state.origin.sha256:
-        raise ResumeError(f"{' '.join(text.sources)}: --resume needs the text that the model was trained on")
+        raise ResumeError(f"{shown(text.sources)}: --resume needs the text that the model was trained on")
     config = replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE})
     if budget.kind in ("default", "seconds"):
         return config

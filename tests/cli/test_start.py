@@ -1,15 +1,31 @@
 """The start of a run: where its text comes from, where its model goes, and how it is resumed."""
 
+import gzip
 import hashlib
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from charrnn.checkpoint.store import CheckpointStore
-from charrnn.data.reading import bundled_corpus
+from charrnn.data.sources import bundled_corpus
 from tests.conftest import Run
-from tests.helpers.command import LONG, NETWORK, SHORT, TEXT, charrnn, contents, finish, ok, read_until, refused, start
+from tests.helpers.command import (
+    LONG,
+    NETWORK,
+    SHORT,
+    TEXT,
+    charrnn,
+    contents,
+    finish,
+    in_bash,
+    ok,
+    read_until,
+    refused,
+    start,
+)
 
 # ---- text and model file ----
 
@@ -65,6 +81,21 @@ def test_a_missing_classic_text_is_refused_with_the_page_that_says_how_to_fetch_
         )
     Path("shakespeare.txt").write_text(TEXT)
     ok("train", "shakespeare.txt", *SHORT)
+
+
+def test_a_link_names_the_model_and_so_does_a_compressed_text_without_its_suffix(work: Path) -> None:
+    Path("corpus.txt").symlink_to("a.txt")
+    Path("novel.txt.gz").write_bytes(gzip.compress(TEXT.encode()))
+    assert ok("train", "corpus.txt", *SHORT, "-q").text == "checkpoints/corpus.npz\n"
+    assert ok("train", "novel.txt.gz", *SHORT, "-q").text == "checkpoints/novel.npz\n"
+    corpus, novel = (CheckpointStore(Path(f"checkpoints/{name}.npz")).load() for name in ("corpus", "novel"))
+    assert novel.model.vector.tobytes() == corpus.model.vector.tobytes()
+
+
+def test_a_text_that_is_not_there_as_text_is_refused_with_a_remedy(work: Path) -> None:
+    Path("book.pdf").write_bytes(b"%PDF-1.7\n...")
+    refused(charrnn("train", "book.pdf", *SHORT), 1, "book.pdf", "pdftotext book.pdf - | charrnn train -")
+    refused(charrnn("train", "https://example.org/moby.txt", *SHORT), 1, "is a URL", "curl -L")
 
 
 # ---- what is never replaced ----
@@ -148,3 +179,27 @@ def test_a_model_trained_from_stdin_resumes_when_the_same_text_is_piped_in(work:
     refused(charrnn("train", "--resume", "-m", "stdin", "-q"), 1, "checkpoints/stdin.npz", "stdin")
     ok("train", "-", "--resume", "--steps", 3, "-q", input=TEXT.encode())
     assert CheckpointStore(Path("checkpoints/stdin.npz")).load().step == 3
+
+
+def test_a_substituted_process_is_read_once_and_remembered_as_stdin(work: Path) -> None:
+    """The shell names it /dev/fd/63, which is another file, or none, in every later command."""
+    Path("a.gz").write_bytes(gzip.compress(TEXT.encode()))
+    short = " ".join(map(str, NETWORK))
+    result = in_bash(f"charrnn train <(zcat a.gz) {short} --steps 2 -q", work)
+    assert (result.code, result.text) == (0, "checkpoints/stdin.npz\n"), result.err
+    assert CheckpointStore(Path("checkpoints/stdin.npz")).load().origin.sources == ("-",)
+    refused(charrnn("eval", "-m", "stdin"), 1, "trained from stdin or a pipe", "name a text to score")
+    refused(charrnn("train", "--resume", "-m", "stdin", "-q"), 1, "trained from stdin or a pipe", "give the same text")
+    result = in_bash("charrnn train <(cat a.txt) --resume --steps 3 -q", work)
+    assert result.code == 0, result.err
+    assert CheckpointStore(Path("checkpoints/stdin.npz")).load().step == 3
+
+
+def test_a_named_pipe_is_opened_once(work: Path) -> None:
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=Path("pipe").write_text, args=(TEXT,))
+    writer.start()
+    assert ok("train", "pipe", *SHORT, "-q").text == "checkpoints/stdin.npz\n"
+    writer.join()
+    for command in (("eval", "-q"), ("eval", "-q", "--novelty", "a.txt"), ("train", "-m", "stdin", "--resume", "-q")):
+        refused(charrnn(*command), 1, "trained from stdin or a pipe")  # and does not wait for a writer

@@ -19,7 +19,7 @@ from charrnn.core.ops import Ids
 from charrnn.core.vocab import Vocab
 from charrnn.data import corpus, reading
 from charrnn.data.corpus import load_corpus
-from charrnn.data.reading import STDIN
+from charrnn.data.sources import STDIN
 from tests.data.texts import file_in, give_stdin, text_of
 
 few = settings(deadline=None, max_examples=50, derandomize=True)

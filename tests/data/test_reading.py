@@ -13,7 +13,8 @@ from charrnn.core.vocab import NORMALIZATIONS, normalized
 from charrnn.data import reading
 from charrnn.data.corpus import load_corpus
 from charrnn.data.normalization import SAFE_CUT
-from charrnn.data.reading import STDIN, byte_blocks, characters, read_text
+from charrnn.data.reading import byte_blocks, characters, read_text
+from charrnn.data.sources import STDIN
 from tests.data.texts import file_in, give_stdin, text_of
 
 few = settings(deadline=None, max_examples=50, derandomize=True)
