@@ -1,6 +1,7 @@
 """charrnn eval: how well a model predicts a text, in bits per character."""
 
 import math
+from typing import Literal
 
 from charrnn.cli import options
 from charrnn.cli.options import option
@@ -37,6 +38,9 @@ def evaluate(
     memory: bool = option("--memory", "Measure how far back the model remembers: gradients and losses by lag.", False),
     html: str | None = option("--html FILE", "Write the picture to an HTML page."),
     svg: str | None = option("--svg FILE", "Write the picture to an SVG file."),
+    encoding_errors: Literal["strict", "replace"] = option(
+        "--encoding-errors", "Bytes that are not UTF-8: stop with an error, or read them as U+FFFD.", "strict"
+    ),
     threads: int | None = options.THREADS,
     json: bool = options.JSON,
     quiet: bool = options.QUIET,
@@ -55,6 +59,7 @@ def evaluate(
     charrnn eval -m novel --lines chapter1.txt | sort -n | tail
     charrnn eval -m log --lines --threshold 4 server.log
     charrnn eval -m log --lines --threshold 1 --below server.log
+    charrnn eval -m log --lines --encoding-errors replace server.log
     charrnn eval -m en --against de --against fr --lines letters.txt
     charrnn eval -m novel --per-char letter.txt
     printf 'It was th' | charrnn eval -m novel --next 5 -
@@ -85,6 +90,9 @@ def evaluate(
     given = zip(paths, [model or str(paths[0]), *against], strict=True)
     models = [Model(*CheckpointStore(path).load_model(), path, name) for path, name in given]
     names, output = text or [], Output(json, quiet)
+    from charrnn.cli.eval_inputs import prepare
+
+    prepare(names, encoding_errors, output)
     if mode in PICTURES:
         from charrnn.cli.picture_files import picture_files
 

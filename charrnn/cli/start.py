@@ -1,6 +1,7 @@
 """The start of a run: its model file, and its state and text, new, resumed or warm-started."""
 
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,11 +12,13 @@ from typing import Any
 from charrnn.checkpoint.paths import folder, model_path
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli.options import named_model
+from charrnn.core.config import TrainConfig
 from charrnn.core.errors import CheckpointError, ResumeError, TextError, UsageError
 from charrnn.core.state import TrainState
 from charrnn.core.train import out_of_patience
 from charrnn.data.corpus import Corpus, load_corpus
-from charrnn.data.sources import BUNDLED, expand, is_repeatable
+from charrnn.data.reading import Reading, same_encoding
+from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, shown
 from charrnn.training.configure import configure, resumed_config, run_settings, start_run, warm_start
 from charrnn.training.defaults import Budget
 from charrnn.training.time_budget import Deadline, config_for_time, seconds_done
@@ -47,7 +50,7 @@ def open_store(model: str | None, sources: tuple[str, ...]) -> CheckpointStore:
     """
     store = CheckpointStore(model_path(model) if model is not None else folder() / f"{default_name(sources)}.npz")
     check_classics(sources)
-    if any(os.path.realpath(source) == str(store.path) for source in expand(sources)):
+    if any(os.path.realpath(source) == str(store.path) for source in expand(sources, [])):
         raise UsageError(f"--model {store.name}: is the corpus itself; name another file for the model")
     parent = store.path.parent
     if not parent.is_dir() and parent != Path(os.path.realpath(folder())):  # that one will be made
@@ -106,9 +109,14 @@ def start(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]
 def new(request: Request) -> tuple[TrainState, Corpus]:
     """Return a run at step 0 with random weights, and its text."""
     settings = request.settings
-    reading = {name: settings[name] for name in ("encoding", "normalize", "min_count") if name in settings}
-    text = load_corpus(request.sources or (BUNDLED,), **reading)
+    reading = new_reading(settings, settings.get("normalize", "none"), settings.get("lines", False))
+    text = load_corpus(request.sources or (BUNDLED,), reading, settings.get("min_count", TrainConfig.min_count))
     return start_run(*configure(text, settings, request.budget), text), text
+
+
+def new_reading(settings: dict[str, Any], normalize: str, lines: bool) -> Reading:
+    """Return how the text of a new run is read."""
+    return Reading(settings.get("encoding", TrainConfig.encoding), normalize=normalize, lines=lines)
 
 
 def warm_started(model: str, request: Request) -> tuple[TrainState, Corpus]:
@@ -116,8 +124,9 @@ def warm_started(model: str, request: Request) -> tuple[TrainState, Corpus]:
     store = CheckpointStore(named_model(model, "--init-from"))
     source, vocab, *_ = store.load_model()
     settings = run_settings(request.settings, source.config, vocab)
-    reading = {name: settings[name] for name in ("encoding", "min_count") if name in settings}
-    text = load_corpus(request.sources or (BUNDLED,), normalize=vocab.normalize, known=vocab, **reading)
+    reading = new_reading(settings, vocab.normalize, source.config.lines)
+    min_count = settings.get("min_count", TrainConfig.min_count)
+    text = load_corpus(request.sources or (BUNDLED,), reading, min_count, known=vocab)
     note = f"{store.name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
     state = warm_start(source, vocab, store.name, text, settings, request.budget)
     return state, replace(text, remarks=(*text.remarks, note))
@@ -131,10 +140,22 @@ def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpu
     config, origin, vocab = state.config, state.origin, state.vocab
     if not (request.sources or all(map(is_repeatable, origin.sources))):
         raise ResumeError(f"{store.name}: was trained from stdin or a pipe: give the same text again, for example as -")
-    sources = request.sources or origin.sources
-    text = load_corpus(sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
-    state.config = resumed_config(state, text, request.settings, request.budget)
+    lost = [] if request.sources else missing(origin.sources)
+    if lost:
+        named = f"name it where it is now, as with `charrnn train NEW-PATH --resume -m {shlex.quote(store.name)}`"
+        raise ResumeError(f"{shown(lost)}: the text of {store.name} is no longer there: {named}")
+    reading = Reading(config.encoding, normalize=vocab.normalize, lines=state.model.config.lines)
+    text = load_corpus(request.sources or origin.sources, reading, config.min_count, known=vocab)
+    state.config = resumed_config(state, text, without_same_encoding(request.settings, config), request.budget)
+    if request.sources and STDIN not in text.sources:
+        state.origin = replace(origin, sources=text.sources)  # where it is now
     return state, text
+
+
+def without_same_encoding(settings: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
+    """Return settings without an encoding that is the run's under another name, such as UTF8 for utf-8."""
+    same = same_encoding(settings.get("encoding", config.encoding), config.encoding)
+    return {name: value for name, value in settings.items() if not (same and name == "encoding")}
 
 
 def fit_to_budget(state: TrainState, text: Corpus, request: Request, began: float) -> Deadline | None:

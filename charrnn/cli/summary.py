@@ -73,10 +73,17 @@ def print_summary(name: str, state: TrainState, seconds: float, chars: int) -> N
         rows |= {"advice": suggestion} if suggestion else {}
         NOTES.write(card(f"{name} is done", rows | {"next": f"write samples: {next_command}"}, sys.stderr))
         return
-    say(" ".join(f"{key}={value}" for key, value in summary_fields(name, state, seconds, chars).items()))
+    fields = summary_fields(name, state, seconds, chars) | {"done": in_log(name)}
+    say(" ".join(f"{key}={value}" for key, value in fields.items()))
     for key, value in {"advice": suggestion, "next": next_command}.items():
         if value:
             say(f"{key}={json.dumps(value, ensure_ascii=False)}")
+
+
+def in_log(value: str) -> str:
+    """Return a value for a line of key=value: in quotes, as in JSON, if it would not be one word otherwise."""
+    is_word = not any(c.isspace() or c in '"=' for c in value)
+    return value if is_word else json.dumps(value, ensure_ascii=False)
 
 
 def summary_rows(state: TrainState, seconds: float, chars: int, width: int) -> dict[str, str]:

@@ -4,6 +4,7 @@ import os
 import shlex
 import stat
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,6 +15,7 @@ from charrnn.core.errors import TextError
 STDIN = "-"
 BUNDLED = "plays.txt (bundled)"  # the source name of the corpus that comes with the program
 PER_PROCESS = ("/dev/stdin", "/dev/fd/", "/proc/")  # paths that mean another file in each process
+TEXT = "text"  # the kind of a folder's entries that are read
 SHOWN = 5  # names of texts in a message
 
 
@@ -49,17 +51,50 @@ def shown(sources: Sequence[str]) -> str:
     return " ".join(sources[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def expand(sources: Iterable[str]) -> list[str]:
-    """Return the sources with each folder replaced by its *.txt files, sorted."""
+def missing(sources: Iterable[str]) -> list[str]:
+    """Return the sources that do not exist."""
+    return [source for source in sources if source not in (STDIN, BUNDLED) and not os.path.exists(source)]
+
+
+def expand(sources: Iterable[str], remarks: list[str]) -> list[str]:
+    """Return the sources with each folder replaced by its *.txt files, sorted; remark on what else the folders hold."""
     files: list[str] = []
     for source in sources:
-        texts = [source]
-        if source not in (STDIN, BUNDLED) and os.path.isdir(source):
-            texts = sorted(str(path) for path in Path(source).glob("*.txt") if path.is_file())
-        if not texts:
-            raise TextError(f"{source}: no *.txt files in this folder: give the names of the files")
-        files += texts
+        is_folder = source not in (STDIN, BUNDLED) and os.path.isdir(source)
+        files += folder_texts(source, remarks) if is_folder else [source]
     return files
+
+
+def folder_texts(folder: str, remarks: list[str]) -> list[str]:
+    """Return the *.txt files of a folder that can be read, sorted; remark on how many entries of other kinds it has."""
+    try:
+        paths = sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise TextError(f"{folder}: {error.strerror}") from error
+    kinds = [kind_of(path) for path in paths]
+    texts = [str(path) for path, kind in zip(paths, kinds, strict=True) if kind == TEXT]
+    others = [f"{count} {kind}" for kind, count in Counter(kinds).items() if kind != TEXT]
+    if not texts:
+        found = f" ({', '.join(others)})" if others else ""
+        raise TextError(f"{folder}: no *.txt files in this folder{found}: give the names of the files")
+    if others:
+        remarks.append(
+            f"{folder}: {len(texts)} {'text' if len(texts) == 1 else 'texts'}; left out: {', '.join(others)}"
+        )
+    return texts
+
+
+def kind_of(path: Path) -> str:
+    """Return what an entry of a folder is: TEXT, or why it is not read."""
+    if path.name.startswith("."):
+        return "hidden"  # such as ._novel.txt, which macOS writes beside novel.txt
+    if path.is_dir():
+        return "folder"
+    if not path.exists():
+        return "dangling link"
+    if path.suffix != ".txt" or not path.is_file():
+        return "not *.txt"
+    return TEXT if os.access(path, os.R_OK) else "unreadable"
 
 
 def open_bytes(source: str) -> AbstractContextManager[IO[bytes]]:

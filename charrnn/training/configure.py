@@ -15,7 +15,7 @@ from charrnn.core.ops import Ids
 from charrnn.core.state import Origin, TrainState, new_run
 from charrnn.core.train import split_text
 from charrnn.core.vocab import Vocab
-from charrnn.data.corpus import Corpus
+from charrnn.data.corpus import Corpus, is_text_of
 from charrnn.data.sources import shown
 from charrnn.training.defaults import Budget, default_batch_size, default_dropout, default_eval_every, default_steps
 from charrnn.training.estimate import require_memory
@@ -109,8 +109,10 @@ def resumed_config(state: TrainState, text: Corpus, given: dict[str, Any], budge
     before = {**asdict(config), **state.model.config.settings, "normalize": form}
     fixed = {name: value for name, value in given.items() if name not in CHANGEABLE}
     refuse_changes("--resume", "run", before, fixed)
-    if text.sha256 != state.origin.sha256:
-        raise ResumeError(f"{shown(text.sources)}: --resume needs the text that the model was trained on")
+    if not is_text_of(state.origin, text):
+        sizes = f"({state.origin.chars:,} characters, here are {len(text.ids):,})"
+        advice = "--resume needs that text; for another one, or one that has grown, start a new model with --init-from"
+        raise ResumeError(f"{shown(text.sources)}: not the text that the model was trained on {sizes}: {advice}")
     config = replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE})
     if budget.kind in ("default", "seconds"):
         return config

@@ -1,4 +1,3 @@
-import json
 import math
 import shutil
 import subprocess
@@ -270,8 +269,16 @@ def test_a_model_to_compare_with_must_exist() -> None:
     refused(charrnn("eval", "-m", "a", "a.txt", "--against", "nothere"), 1, "nothere.npz", "--against")
 
 
-def test_only_whole_lines_are_written_before_an_undecodable_byte() -> None:
-    result = charrnn("eval", "-m", "a", "--lines", "-", "--json", input=b"7 foxes\n" * 3 + b"\xff\n")
-    assert result.code == 1
-    assert "byte 24" in result.err
-    assert [json.loads(line)["line"] for line in result.text.splitlines()] in ([], ["7 foxes"] * 3)
+def test_a_wrong_byte_ends_the_rows_at_its_line_or_is_replaced() -> None:
+    line, log = ("eval", "-m", "a", "--lines", "-", "--json"), b"7 foxes\n" * 3 + b"7 f\xff\n9 hens\n"
+    result = charrnn(*line, input=log)
+    assert (result.code, [record["line"] for record in result.records]) == (1, ["7 foxes"] * 3)
+    assert "-: not utf-8 text at byte 27, line 4: " in result.err
+    records = ok(*line, "--encoding-errors", "replace", input=log).records
+    assert [record["line"] for record in records] == ["7 foxes"] * 3 + ["7 f\ufffd", "9 hens"]
+    assert [record["unknown"] for record in records] == [0, 0, 0, 1, 0]
+    refused(charrnn("eval", "-m", "a", "-", input=log), 1, "line 4", "iconv -f ")
+    assert ok("eval", "-m", "a", "-", "-q", "--encoding-errors", "replace", input=log).text.split("\t")[1:] == [
+        "35",
+        "-\n",
+    ]

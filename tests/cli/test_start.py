@@ -181,6 +181,54 @@ def test_a_model_trained_from_stdin_resumes_when_the_same_text_is_piped_in(work:
     assert CheckpointStore(Path("checkpoints/stdin.npz")).load().step == 3
 
 
+def test_a_text_that_has_moved_is_named_once_and_remembered(model: Path) -> None:
+    Path("texts").mkdir()
+    Path("a.txt").rename("texts/new.txt")
+    for command in (("eval", "-m", "a"), ("sample", "-m", "a", "--no-copy", 9, "-q"), ("train", "--resume", "-m", "a")):
+        refused(charrnn(*command), 1, "a.txt: the ", "no longer there", "charrnn train NEW-PATH --resume -m ")
+    before = model.read_bytes()
+    ok("train", "texts/new.txt", "--resume", "-m", "a", "-q")
+    assert CheckpointStore(model).load().origin.sources == ("texts/new.txt",)
+    assert ok("eval", "-m", "a").text.endswith("texts/new.txt (held out)\n")
+    Path("texts/new.txt").rename("a.txt")
+    ok("train", "a.txt", "--resume", "-m", "a", "-q")
+    assert model.read_bytes() == before
+
+
+def test_the_same_characters_are_the_same_text_however_they_are_saved(model: Path) -> None:
+    before = model.read_bytes()
+    Path("a.txt").write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
+    ok("train", "a.txt", "--resume", "-m", "a", "-q", "--encoding", "UTF8")
+    assert model.read_bytes() == before
+    Path("a.txt").write_text(TEXT + "more\n")
+    refused(charrnn("train", "--resume", "-m", "a", "-q"), 1, "a.txt", f"{len(TEXT) + 5:,}", "grown", "--init-from")
+
+
+def test_a_folder_is_read_without_hidden_files_and_says_what_it_left_out(work: Path) -> None:
+    for name in ("a.txt", "._a.txt", "b.TXT", "sub/c.txt"):
+        (work / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / "texts" / name).write_bytes(b"\0\5\x16\7\xff" if name == "._a.txt" else TEXT.encode())
+    result = ok("train", "texts", *SHORT)
+    assert "texts: 1 text; left out: 1 hidden, 1 not *.txt, 1 folder\n" in result.err
+    assert CheckpointStore(Path("checkpoints/texts.npz")).load().origin.chars == len(TEXT)
+
+
+def test_names_with_lines_are_not_run_together(work: Path) -> None:
+    for name, text in (("1.txt", "eva\nzoe"), ("2.txt", "adam\nbob")):
+        (work / name).write_text(text * 90)
+    result = ok("train", "1.txt", "2.txt", "--lines", *NETWORK, "--seq-len", 8, "--steps", 1)
+    assert "1.txt: ended its last line with a newline\n" in result.err
+    chars = CheckpointStore(Path("checkpoints/1.npz")).load().origin.chars
+    assert chars == sum(Path(name).stat().st_size for name in ("1.txt", "2.txt")) + 1
+
+
+def test_a_name_with_blanks_is_quoted_in_the_summary(work: Path) -> None:
+    shutil.copy("a.txt", "my text.txt")
+    err = ok("train", "my text.txt", *SHORT).err
+    assert "next=\"charrnn sample -m 'checkpoints/my text.npz'\"\n" in err
+    assert 'done="checkpoints/my text.npz" step=2 ' in err
+
+
 def test_a_substituted_process_is_read_once_and_remembered_as_stdin(work: Path) -> None:
     """The shell names it /dev/fd/63, which is another file, or none, in every later command."""
     Path("a.gz").write_bytes(gzip.compress(TEXT.encode()))

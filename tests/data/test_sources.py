@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from charrnn.core.errors import TextError
-from charrnn.data.sources import BUNDLED, STDIN, is_repeatable, open_bytes, remembered, shown
+from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, open_bytes, remembered, shown
 from tests.data.texts import file_in
 
 
@@ -31,3 +31,31 @@ def test_the_error_of_a_url_says_how_to_fetch_it() -> None:
     url = "https://example.org/a?b&c"
     with pytest.raises(TextError, match=f"^{re.escape(url)}: is a URL.*" + re.escape(f"curl -L '{url}' > text.txt")):
         open_bytes(url)
+
+
+def test_what_a_folder_leaves_out_is_remarked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b.txt", "a.txt", "locked.txt", "._a.txt", ".secret.txt", "C.TXT", "d.md"):
+        file_in(tmp_path, b"abc", name)
+    (tmp_path / "e.txt").mkdir()
+    (tmp_path / "f.txt").symlink_to("nowhere")
+    (tmp_path / "g.txt").symlink_to("a.txt")
+    os.mkfifo(tmp_path / "h.txt")
+    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "locked.txt")  # root may read everything
+    remarks: list[str] = []
+    assert expand([str(tmp_path)], remarks) == [str(tmp_path / name) for name in ("a.txt", "b.txt", "g.txt")]
+    left_out = "2 hidden, 3 not *.txt, 1 folder, 1 dangling link, 1 unreadable"
+    assert remarks == [f"{tmp_path}: 3 texts; left out: {left_out}"]
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(TextError, match=f"^{re.escape(str(tmp_path))}: Permission denied$"):
+        expand([str(tmp_path)], [])
+
+
+def test_missing_sources_are_found(tmp_path: Path) -> None:
+    path = file_in(tmp_path, b"abc")
+    assert missing([path, STDIN, BUNDLED, "not/here", str(tmp_path)]) == ["not/here"]
