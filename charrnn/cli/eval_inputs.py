@@ -18,7 +18,7 @@ from charrnn.core.vocab import UNKNOWN, Vocab, text_of
 from charrnn.data.corpus import is_text_of, load_corpus
 from charrnn.data.normalization import normalized_blocks
 from charrnn.data.reading import Reading, read_text
-from charrnn.data.sources import is_repeatable, missing, shown
+from charrnn.data.sources import is_repeatable, missing, shown, unnamed
 from charrnn.evaluation.lines import count_replaced
 
 encoding_errors = "strict"  # set by --encoding-errors: what to do with bytes that are not UTF-8
@@ -79,14 +79,16 @@ def load_model_corpus(model: Model, to_score: bool, option: str | None = None) -
 
     origin, config, vocab = model.origin, model.config, model.vocab
     if not all(map(is_repeatable, origin.sources)):
-        raise TextError(f"the model was trained from stdin or a pipe, which cannot be read again: {advice}")
+        raise TextError(f"the model {unnamed(origin.sources)}, which cannot be read again: {advice}")
     if to_score and not config.val_fraction:
         raise TextError("the model was trained on all of its text (--val-fraction 0): name a text to score")
     lost = missing(origin.sources)
     if lost:
         new_place = f"name its new place, as with `charrnn train NEW-PATH --resume -m {shlex.quote(model.name)}`"
         raise TextError(f"{shown(lost)}: the model's own text is no longer there: {advice}, or {new_place}")
-    reading = Reading(config.encoding, normalize=vocab.normalize, lines=model.network.config.lines)
+    reading = Reading(
+        config.encoding, normalize=vocab.normalize, lines=model.network.config.lines, ignore=origin.ignore
+    )
     corpus = load_corpus(origin.sources, reading, config.min_count, known=vocab)
     if not is_text_of(origin, corpus):
         raise TextError(f"{shown(origin.sources)}: not the text that the model was trained on: {advice}")

@@ -18,9 +18,10 @@ from charrnn.core.state import TrainState
 from charrnn.core.train import out_of_patience
 from charrnn.data.corpus import Corpus, load_corpus
 from charrnn.data.reading import Reading, same_encoding
-from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, shown
+from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, shown, unnamed
 from charrnn.training.configure import configure, resumed_config, run_settings, start_run, warm_start
 from charrnn.training.defaults import Budget
+from charrnn.training.repetitive import small_network
 from charrnn.training.time_budget import Deadline, config_for_time, seconds_done
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
@@ -37,6 +38,7 @@ class Request:
     resume: bool
     force: bool
     init_from: str | None
+    ignore: tuple[str, ...] = ()
 
 
 # ---- the model file ----
@@ -109,22 +111,28 @@ def start(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]
 def new(request: Request) -> tuple[TrainState, Corpus]:
     """Return a run at step 0 with random weights, and its text."""
     settings = request.settings
-    reading = new_reading(settings, settings.get("normalize", "none"), settings.get("lines", False))
+    reading = new_reading(settings, settings.get("normalize", "none"), settings.get("lines", False), request.ignore)
     text = load_corpus(request.sources or (BUNDLED,), reading, settings.get("min_count", TrainConfig.min_count))
-    return start_run(*configure(text, settings, request.budget), text), text
+    network = small_network(text, settings)
+    if network:
+        note = "short, repetitive lines: a small network suits them (--hidden-size and --num-layers choose another)"
+        text = replace(text, remarks=(*text.remarks, note))
+    return start_run(*configure(text, network | settings, request.budget), text), text
 
 
-def new_reading(settings: dict[str, Any], normalize: str, lines: bool) -> Reading:
+def new_reading(settings: dict[str, Any], normalize: str, lines: bool, ignore: tuple[str, ...]) -> Reading:
     """Return how the text of a new run is read."""
-    return Reading(settings.get("encoding", TrainConfig.encoding), normalize=normalize, lines=lines)
+    if ignore and not lines:
+        raise UsageError("--ignore: needs --lines")
+    return Reading(settings.get("encoding", TrainConfig.encoding), normalize=normalize, lines=lines, ignore=ignore)
 
 
 def warm_started(model: str, request: Request) -> tuple[TrainState, Corpus]:
     """Return a run at step 0 with the best weights of another model, and its text."""
     store = CheckpointStore(named_model(model, "--init-from"))
-    source, vocab, *_ = store.load_model()
+    source, vocab, _, origin = store.load_model()
     settings = run_settings(request.settings, source.config, vocab)
-    reading = new_reading(settings, vocab.normalize, source.config.lines)
+    reading = new_reading(settings, vocab.normalize, source.config.lines, request.ignore or origin.ignore)
     min_count = settings.get("min_count", TrainConfig.min_count)
     text = load_corpus(request.sources or (BUNDLED,), reading, min_count, known=vocab)
     note = f"{store.name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
@@ -139,12 +147,15 @@ def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpu
         raise ResumeError(f"{store.name}: holds weights alone, which cannot be resumed: start from it with --init-from")
     config, origin, vocab = state.config, state.origin, state.vocab
     if not (request.sources or all(map(is_repeatable, origin.sources))):
-        raise ResumeError(f"{store.name}: was trained from stdin or a pipe: give the same text again, for example as -")
+        raise ResumeError(f"{store.name}: {unnamed(origin.sources)}: give the same text again, for example as -")
     lost = [] if request.sources else missing(origin.sources)
     if lost:
         named = f"name it where it is now, as with `charrnn train NEW-PATH --resume -m {shlex.quote(store.name)}`"
         raise ResumeError(f"{shown(lost)}: the text of {store.name} is no longer there: {named}")
-    reading = Reading(config.encoding, normalize=vocab.normalize, lines=state.model.config.lines)
+    if request.ignore not in ((), origin.ignore):
+        raise ResumeError("--resume cannot change what is ignored: leave out --ignore, or train from scratch")
+    lines = state.model.config.lines
+    reading = Reading(config.encoding, normalize=vocab.normalize, lines=lines, ignore=origin.ignore)
     text = load_corpus(request.sources or origin.sources, reading, config.min_count, known=vocab)
     state.config = resumed_config(state, text, without_same_encoding(request.settings, config), request.budget)
     if request.sources and STDIN not in text.sources:

@@ -168,7 +168,7 @@ def model_record(path: Path, state: TrainState, file_bytes: int) -> dict[str, An
         "seconds": state.seconds,
         "best_step": state.best.step if state.best else None,
         **best_losses(state),
-        "corpus": asdict(state.origin),
+        "corpus": {name: value for name, value in asdict(state.origin).items() if value or name != "ignore"},
         "init_from": state.init_from,
         "train": asdict(state.config),
         "history": [
@@ -192,6 +192,7 @@ def model_rows(state: TrainState, file_bytes: int) -> dict[str, str]:
         "memory": f"{weights:,.1f} MB of weights, {training:,.1f} MB in training",
         "vocabulary": f"{len(state.vocab):,} symbols: {visible_symbols(state.vocab)}",
         "corpus": f"{shown(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",
+        **({"ignored": "\n".join(origin.ignore)} if origin.ignore else {}),
         **({"started from": state.init_from} if state.init_from is not None else {}),
         "training": training_settings(state),
         "held out": best_score(state, digits=4),

@@ -35,6 +35,7 @@ class Corpus:
     sources: tuple[str, ...]  # as they were given; STDIN for each that cannot be read again
     sha256: str  # of its characters in UTF-8, before normalization; of a plain UTF-8 file the same as from sha256sum
     remarks: tuple[str, ...]  # what reading changed, as messages for the user
+    ignore: tuple[str, ...] = ()  # patterns in whose place the text has one character
 
 
 def load_corpus(
@@ -59,7 +60,7 @@ def load_corpus(
         ids = ids_on_disk(reader.blocks([], hashing(again)), vocab)
         if again.digest() != digest.digest():
             raise TextError(TEXT_CHANGED)
-    return Corpus(ids, vocab, remembered(sources), digest.hexdigest(), (*reader.remarks, *remarks))
+    return Corpus(ids, vocab, remembered(sources), digest.hexdigest(), (*reader.remarks, *remarks), reading.ignore)
 
 
 def hashing(digest: "hashlib._Hash") -> Callable[[str], None]:

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from charrnn.core.errors import TextError, UsageError
 from charrnn.data.compressed import uncompressed
+from charrnn.data.ignoring import Ignore, without_ignored
 from charrnn.data.normalization import normalized_blocks
 from charrnn.data.sources import expand, is_repeatable, open_bytes
 
@@ -179,6 +180,7 @@ class Reading:
     errors: str = "strict"
     normalize: str = "none"
     lines: bool = False  # whether each is made of lines, the last of which is ended if another text follows
+    ignore: tuple[str, ...] = ()  # patterns of parts of lines, read as one character each
 
     def __post_init__(self) -> None:
         try:
@@ -208,4 +210,5 @@ class Reader:
                     blocks = decoded_text(byte_blocks(file, name), name, how.encoding, remarks, how.errors)
                     if how.lines and i + 1 < len(self.sources):
                         blocks = with_last_line_ended(blocks, name, remarks)
-                    yield from normalized_blocks(observed(blocks, observer, thread), how.normalize)
+                    blocks = normalized_blocks(observed(blocks, observer, thread), how.normalize)
+                    yield from without_ignored(blocks, Ignore(how.ignore)) if how.ignore else blocks

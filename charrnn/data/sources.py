@@ -1,5 +1,7 @@
 """Where texts come from: files, folders, stdin and pipes, and the corpus that comes with the program."""
 
+import hashlib
+import json
 import os
 import shlex
 import stat
@@ -17,6 +19,8 @@ BUNDLED = "plays.txt (bundled)"  # the source name of the corpus that comes with
 PER_PROCESS = ("/dev/stdin", "/dev/fd/", "/proc/")  # paths that mean another file in each process
 TEXT = "text"  # the kind of a folder's entries that are read
 SHOWN = 5  # names of texts in a message
+KEPT_BYTES = 1 << 18  # of names in a model file
+MANY = "… and "  # the beginning of what a model file has in place of more names
 
 
 def bundled_corpus() -> Path:
@@ -29,9 +33,11 @@ def bundled_corpus() -> Path:
 def is_repeatable(source: str) -> bool:
     """Return whether a source can be read again later: a file or a folder can, stdin, pipes and devices cannot.
 
+    Nor can texts whose names were not kept because they are too many.
+
     A source that does not exist counts as repeatable: opening it gives the error.
     """
-    if source == STDIN or source.startswith(PER_PROCESS):
+    if source == STDIN or source.startswith((*PER_PROCESS, MANY)):
         return False
     try:
         mode = os.stat(source).st_mode
@@ -41,8 +47,22 @@ def is_repeatable(source: str) -> bool:
 
 
 def remembered(sources: Iterable[str]) -> tuple[str, ...]:
-    """Return the sources as a model remembers them: STDIN in place of each that cannot be read again."""
-    return tuple(source if is_repeatable(source) else STDIN for source in sources)
+    """Return the sources as a model remembers them: STDIN in place of each that cannot be read again.
+
+    If their names are too long for a model file, it has the first ones, and of the others their number and a digest.
+    """
+    names = tuple(source if is_repeatable(source) else STDIN for source in sources)
+    if sum(len(json.dumps(name)) for name in names) <= KEPT_BYTES:
+        return names
+    digest = hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
+    first = names[: SHOWN - 1]
+    return (*first, f"{MANY}{len(names) - len(first):,} more (SHA-256 of all names: {digest})")
+
+
+def unnamed(sources: Iterable[str]) -> str:
+    """Return why the sources of a model, not all repeatable, cannot be read again, as the end of a sentence."""
+    many = any(source.startswith(MANY) for source in sources)
+    return "was trained on texts too many to name" if many else "was trained from stdin or a pipe"
 
 
 def shown(sources: Sequence[str]) -> str:
@@ -53,7 +73,8 @@ def shown(sources: Sequence[str]) -> str:
 
 def missing(sources: Iterable[str]) -> list[str]:
     """Return the sources that do not exist."""
-    return [source for source in sources if source not in (STDIN, BUNDLED) and not os.path.exists(source)]
+    known = [source for source in sources if source not in (STDIN, BUNDLED) and not source.startswith(MANY)]
+    return [source for source in known if not os.path.exists(source)]
 
 
 def expand(sources: Iterable[str], remarks: list[str]) -> list[str]:

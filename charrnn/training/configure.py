@@ -59,7 +59,7 @@ def budget_in_steps(budget: Budget, to_train: Ids, B: int, T: int) -> dict[str, 
 def start_run(config: ModelConfig, train_config: TrainConfig, text: Corpus) -> TrainState:
     """Return a run on a text at step 0; raises CharRNNError if it would need more memory than there is."""
     require_memory(config, train_config, len(text.ids))
-    state = new_run(config, train_config, text.vocab, Origin(text.sources, text.sha256, len(text.ids)))
+    state = new_run(config, train_config, text.vocab, Origin(text.sources, text.sha256, len(text.ids), text.ignore))
     state.environment = environment()
     return state
 

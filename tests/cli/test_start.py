@@ -243,6 +243,20 @@ def test_a_substituted_process_is_read_once_and_remembered_as_stdin(work: Path) 
     assert CheckpointStore(Path("checkpoints/stdin.npz")).load().step == 3
 
 
+def test_more_texts_than_a_model_file_can_name_are_named_again_for_a_resume(work: Path) -> None:
+    for n in range(9):
+        (work / f"{n}.txt").write_text(TEXT)
+    few = "from charrnn.data import sources; sources.KEPT_BYTES = 60"
+    line = ("train", *(f"{n}.txt" for n in range(9)), *NETWORK, "-q")
+    ok(*line, "--steps", 2, prelude=few)
+    sources = CheckpointStore(Path("checkpoints/0.npz")).load().origin.sources
+    assert (sources[:4], sources[4][:12]) == (("0.txt", "1.txt", "2.txt", "3.txt"), "… and 5 more")
+    refused(charrnn("train", "--resume", "-m", "0", "-q"), 1, "too many to name", "give the same text again")
+    refused(charrnn("eval", "-q"), 1, "too many to name", "name a text to score")
+    ok(*line, "--steps", 3, "--resume", prelude=few)
+    assert CheckpointStore(Path("checkpoints/0.npz")).load().origin.sources == sources
+
+
 def test_a_named_pipe_is_opened_once(work: Path) -> None:
     os.mkfifo("pipe")
     writer = threading.Thread(target=Path("pipe").write_text, args=(TEXT,))

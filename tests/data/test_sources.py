@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from charrnn.core.errors import TextError
-from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, open_bytes, remembered, shown
+from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, open_bytes, remembered, shown, unnamed
 from tests.data.texts import file_in
 
 
@@ -25,6 +25,20 @@ def test_a_message_names_the_first_sources() -> None:
     assert shown(["a", "b c"]) == "a b c"
     assert shown([*"abcde"]) == "a b c d e"
     assert shown([str(n) for n in range(1, 30_001)]) == "1 2 3 4 5 and 29,995 more"
+
+
+def test_names_that_are_too_many_for_a_model_file_become_a_number_and_a_digest() -> None:
+    names = [f"漢字{n}.txt" for n in range(30_000)]
+    *first, rest = remembered(names)
+    assert (first, rest[:18]) == (names[:4], "… and 29,996 more ")
+    assert remembered(reversed(names))[-1] != rest == remembered(names)[-1]
+    assert not is_repeatable(rest)
+    assert missing([rest]) == []
+    assert remembered(names[:5000]) == tuple(names[:5000])
+    assert (unnamed([rest]), unnamed([STDIN])) == (
+        "was trained on texts too many to name",
+        "was trained from stdin or a pipe",
+    )
 
 
 def test_the_error_of_a_url_says_how_to_fetch_it() -> None:

@@ -29,7 +29,7 @@ TINY = (
     " --eval-every 8 --save-every 10 --threads 1 --json -q --optimizer adamw"
 )
 TIMES = ("seconds", "chars_per_second")
-ADDED = ("holdout", "held_out", "seconds")  # keys of JSON objects that the program has got since
+ADDED = ("holdout", "held_out", "seconds", "line_number")  # keys of JSON objects that the program has got since
 
 KEEP = ("gru", "lstm", "tanh", "relu", "lines", "ensemble", "unknown", "nfd")  # runs with a half-way model in git
 RUNS = {
@@ -155,13 +155,15 @@ def as_version_1(data: bytes) -> bytes:
     manifest = json.loads(arrays.pop("manifest").tobytes())
     if manifest["version"] == 2:
         del arrays["losses"], manifest["sha256"]["losses"]
+        manifest.pop("thresholds", None)
     text = json.dumps(manifest | {"version": 1}, indent=1).encode()
     return pack({"manifest": np.frombuffer(text, np.uint8), **arrays})
 
 
 def without_added(text: str) -> str:
     """Return an output of JSON objects without the keys that were added."""
-    return re.sub("|".join(f', "{key}": [^,}}]+' for key in ADDED), "", text)
+    spans = r', "spans": \[(\[[^]]*\](, )?)*\]'
+    return re.sub("|".join([*(f', "{key}": [^,}}]+' for key in ADDED), spans]), "", text)
 
 
 def manifest_of(data: bytes) -> dict[str, Any]:
