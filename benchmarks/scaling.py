@@ -33,7 +33,7 @@ from charrnn.core.model import parameter_shapes, size_of
 from charrnn.core.train import train
 from charrnn.core.vocab import Vocab
 from charrnn.data.corpus import Corpus, load_corpus
-from charrnn.data.reading import bundled_corpus
+from charrnn.data.sources import bundled_corpus
 from charrnn.parallel import cores
 from charrnn.parallel.executor import ParallelExecutor
 from charrnn.plots.line_plot import line_plot

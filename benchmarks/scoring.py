@@ -23,11 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.logs import LOGS, day_of, planted
 from benchmarks.quality import charrnn
 
 BUDGET = ("--time", "60s")
 LEARNT = 200_000  # bytes that each model is trained on
 HELD_OUT, SHORTEST = 1_000, 40  # lines of each language to classify; characters of the shortest line
+DAY, RATE = 20_000, 400  # lines of a day of a log; of how many ordinary lines one may be passed on
 REAL, PLANTED, SUSPECTED = 5_000, 50, 100  # lines of a text; lines planted among them; lines with the highest scores
 SIZE = 10_000_000  # bytes to score as one stream and line by line
 STEPS = 200  # training steps, to measure their speed
@@ -56,10 +58,10 @@ class Bench:
         path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
         return str(path)
 
-    def model(self, name: str, lines: Sequence[str]) -> str:
+    def model(self, name: str, lines: Sequence[str], *options: str) -> str:
         """Return a model that was trained on lines for a minute."""
         path = str(self.folder / f"{name}.npz")
-        charrnn("train", self.write(f"{name}.txt", lines), *BUDGET, "-m", path, "--resume", "-q")
+        charrnn("train", self.write(f"{name}.txt", lines), *BUDGET, "-m", path, "--resume", "-q", *options)
         return path
 
     @cached_property
@@ -144,6 +146,29 @@ def oddest(rows: Sequence[str], count: int) -> set[int]:
     """Return the positions of the rows with the highest scores; rows without a score come first."""
     figures = [row.split("\t")[0].replace("-", "inf") for row in rows]
     return {*sorted(range(len(rows)), key=lambda i: -float(figures[i]))[:count]}
+
+
+def alarms(bench: Bench) -> Iterator[Row]:
+    """Plant anomalies among the lines of the next day of five logs, and look for them with a calibrated threshold."""
+    for kind, log in LOGS.items():
+        ignore = [word for pattern in log.ignore for word in ("--ignore", pattern)]
+        model = bench.model(f"log-{kind}", day_of(kind, 1, DAY), "--lines", *ignore)
+        mixed, places = planted(day_of(kind, 2, DAY), PLANTED)
+        path = bench.write(f"{kind}-2.txt", mixed)
+        command = ("eval", "-m", model, "--lines", "-q", path)
+        rows = charrnn(*command, "--score", "peak").split("\n")[:-1]
+        seconds, passed = timed(*command, "--threshold", f"auto:1/{RATE}", "--json")
+        found = {json.loads(record)["line_number"] - 1 for record in passed.splitlines()}
+        ranked = len(oddest(rows, SUSPECTED) & places)
+        yield (
+            f"{PLANTED} anomalies among {DAY:,} lines of {kind}: in the {SUSPECTED} highest of `--score peak`",
+            f"{ranked / PLANTED:.0%}",
+        )
+        yield (
+            f"the same: passed on by `--threshold auto:1/{RATE}`, false alarms (promised: {DAY // RATE})",
+            f"{len(found & places) / PLANTED:.0%}, {len(found - places)}",
+        )
+        yield "the same: lines per second, start included", f"{DAY / seconds:,.0f}"
 
 
 # ---- speed ----
@@ -249,6 +274,7 @@ def following(bench: Bench) -> Iterator[Row]:
 ROWS = {
     "languages": languages,
     "odd": odd,
+    "alarms": alarms,
     "lines": lines,
     "dates": dates,
     "count": count,

@@ -113,7 +113,7 @@ def to_bytes(state: TrainState) -> bytes:
         "model": asdict(state.model.config),
         "train": without_defaults(asdict(state.config), OPTIONAL_SETTINGS),
         "vocab": {"unknown": state.vocab.unknown, "normalize": state.vocab.normalize},
-        "origin": asdict(state.origin),
+        "origin": {name: value for name, value in asdict(state.origin).items() if name != "ignore"},
         "step": state.step,
         "loss_sum": state.loss_sum,
         "best": {"step": state.best.step, "nats": state.best.nats} if state.best else None,
@@ -122,7 +122,7 @@ def to_bytes(state: TrainState) -> bytes:
         "sha256": {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()},
         "seconds": state.seconds,
         "thresholds": state.thresholds,
-        "ignore": list(state.ignore),
+        "ignore": list(state.origin.ignore),
         "weights": state.weights,
     }
     text = json.dumps(without_defaults(manifest, OPTIONAL), allow_nan=False, indent=1).encode()
@@ -162,7 +162,6 @@ def from_file(file: IO[bytes]) -> TrainState:
         losses.tolist(),
         manifest["seconds"],
         manifest["thresholds"],
-        tuple(manifest["ignore"]),
         manifest["weights"],
     )
 
@@ -203,7 +202,8 @@ def to_model(manifest: dict[str, Any], arrays: Arrays) -> ModelParts:
     floats = [array for array in arrays.values() if array.dtype.kind == "f"]
     check(all(np.isfinite(array).all() for array in floats), "not all of its numbers are finite")
     weights = np.concatenate([arrays[name].ravel() for name in parameter_shapes(config)])
-    text, train = Origin(tuple(origin["sources"]), origin["sha256"], origin["chars"]), TrainConfig(**manifest["train"])
+    text = Origin(tuple(origin["sources"]), origin["sha256"], origin["chars"], tuple(manifest["ignore"]))
+    train = TrainConfig(**manifest["train"])
     check((train.held_out or 0) < max(1, text.chars), "all of its text is held out")
     return CharRNN(config, weights.astype(np.float32, copy=False)), vocab, train, text
 

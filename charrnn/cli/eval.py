@@ -1,6 +1,8 @@
 """charrnn eval: how well a model predicts a text, in bits per character."""
 
 import math
+from collections.abc import Mapping
+from typing import Literal
 
 from charrnn.cli import options
 from charrnn.cli.options import option
@@ -22,8 +24,22 @@ def evaluate(
     against: list[str] | None = option(
         "--against MODEL", "Score with this model too, and name the best; may be repeated."
     ),
-    threshold: float | None = option("--threshold X", "With --lines: pass on only lines above X bits per character."),
+    score: str | None = option(
+        "--score mean|sum|max|peak[:N]",
+        "With --lines: bits of a line, its mean, sum or maximum per character, or the most of N in a row (8).",
+        shown="mean; peak with --threshold auto",
+    ),
+    ignore: list[str] | None = option(
+        "--ignore REGEX", "With --lines: do not score what matches; may be repeated. By default as in training."
+    ),
+    threshold: str | None = option(
+        "--threshold X|auto[:RATE]",
+        "With --lines: pass on only lines above X bits, or above what 1/1000 of ordinary lines (or RATE) exceed.",
+    ),
     below: bool = option("--below", "With --threshold: pass on only lines below it.", False),
+    context: int = option("--context N", "With --threshold: write N lines before and after each, too.", 0, min=0),
+    exit_code: bool = option("--exit-code", "With --threshold: exit with 3 if a line was passed on.", False),
+    summary: str | None = option("--summary N|TIME", "With --lines: write quantiles of every N lines, or every 1h."),
     against_baselines: bool = option(
         "--against-baselines", "Score with an order-7 model, gzip, bz2 and xz too.", False
     ),
@@ -37,12 +53,15 @@ def evaluate(
     memory: bool = option("--memory", "Measure how far back the model remembers: gradients and losses by lag.", False),
     html: str | None = option("--html FILE", "Write the picture to an HTML page."),
     svg: str | None = option("--svg FILE", "Write the picture to an SVG file."),
+    encoding_errors: Literal["strict", "replace"] = option(
+        "--encoding-errors", "Bytes that are not UTF-8: stop with an error, or read them as U+FFFD.", "strict"
+    ),
     threads: int | None = options.THREADS,
     json: bool = options.JSON,
     quiet: bool = options.QUIET,
     color: Color = options.COLOR,
     debug: bool = options.DEBUG,
-) -> None:
+) -> int:
     """Score texts in bits per character.
 
     Each text has a row: bits per character, characters, name. For example:
@@ -55,6 +74,11 @@ def evaluate(
     charrnn eval -m novel --lines chapter1.txt | sort -n | tail
     charrnn eval -m log --lines --threshold 4 server.log
     charrnn eval -m log --lines --threshold 1 --below server.log
+    charrnn eval -m log --lines --threshold auto:1/400 --context 2 server.log
+    charrnn eval -m log --lines --threshold auto --exit-code server.log
+    charrnn eval -m log --lines --score peak --ignore '^[0-9:]+ ' server.log
+    charrnn eval -m log --lines --score sum --summary 1000 server.log
+    charrnn eval -m log --lines --encoding-errors replace server.log
     charrnn eval -m en --against de --against fr --lines letters.txt
     charrnn eval -m novel --per-char letter.txt
     printf 'It was th' | charrnn eval -m novel --next 5 -
@@ -75,6 +99,10 @@ def evaluate(
     }
     mode = only_mode([name for name, given in modes.items() if given], dynamic, against_baselines, bool(against))
     check_threshold(threshold, below, mode, bool(against))
+    check_needs(lines, "--lines", {"--score": score, "--ignore": ignore, "--summary": summary})
+    of_filter = {"--below": below, "--context": context, "--exit-code": exit_code}
+    check_needs(threshold is not None, "--threshold", of_filter)
+    check_needs(not (json or summary), "lines: leave out --json and --summary", {"--context": context})
     pictures = given_pictures({"--html": html, "--svg": svg}, mode)
     options.use_threads(threads, shared=dynamic or mode in SINGLE_STREAM)
     against = against or []
@@ -85,6 +113,9 @@ def evaluate(
     given = zip(paths, [model or str(paths[0]), *against], strict=True)
     models = [Model(*CheckpointStore(path).load_model(), path, name) for path, name in given]
     names, output = text or [], Output(json, quiet)
+    from charrnn.cli.eval_inputs import prepare
+
+    prepare(names, encoding_errors, output)
     if mode in PICTURES:
         from charrnn.cli.picture_files import picture_files
 
@@ -105,6 +136,12 @@ def evaluate(
         from charrnn.cli.eval_novelty import write_novelty
 
         write_novelty(names, models[0], output)
+    elif lines:
+        from charrnn.cli.eval_lines import FOUND, line_filter, score_lines
+
+        wanted = line_filter(score, threshold, models[0], below, context)
+        found = score_lines(names, models, output, wanted, ignore, summary)
+        return FOUND * (exit_code and found)
     elif per_char or next_count is not None:
         from charrnn.cli.eval_characters import score_characters, write_next
 
@@ -113,14 +150,13 @@ def evaluate(
         else:
             write_next(names, models[0], output, next_count)
     else:
-        from charrnn.cli.eval_texts import score_against_baselines, score_lines, score_texts
+        from charrnn.cli.eval_texts import score_against_baselines, score_texts
 
-        if lines:
-            score_lines(names, models, output, threshold, below)
-        elif against_baselines:
+        if against_baselines:
             score_against_baselines(names, models[0], output, dynamic)
         else:
             score_texts(names, models, output, dynamic)
+    return 0
 
 
 def only_mode(modes: list[str], dynamic: bool, against_baselines: bool, against: bool) -> str | None:
@@ -137,18 +173,34 @@ def only_mode(modes: list[str], dynamic: bool, against_baselines: bool, against:
     return modes[0] if modes else None
 
 
-def check_threshold(threshold: float | None, below: bool, mode: str | None, against: bool) -> None:
+def check_needs(given: bool, needed: str, options: Mapping[str, object]) -> None:
+    """Raise UsageError for the first of some options that was used without another one that it needs."""
+    used = [name for name, value in options.items() if value]
+    if used and not given:
+        raise UsageError(f"{used[0]}: needs {needed}")
+
+
+def check_threshold(threshold: str | None, below: bool, mode: str | None, against: bool) -> None:
     """Raise UsageError for a threshold that lines cannot be compared with."""
-    if below and threshold is None:
-        raise UsageError("--below: needs --threshold")
     if threshold is None:
         return
     if mode != "--lines":
         raise UsageError(f"--threshold {threshold}: needs --lines")
     if against:
         raise UsageError(f"--threshold {threshold}: takes one model: leave out --against")
-    if not math.isfinite(threshold):
-        raise UsageError(f"--threshold {threshold}: must be a number of bits per character")
+    if threshold.partition(":")[0] == "auto":
+        if below:
+            raise UsageError(f"--threshold {threshold}: is for lines above it: leave out --below")
+    elif not is_finite_number(threshold):
+        raise UsageError(f"--threshold {threshold}: must be a number of bits, auto or auto:RATE")
+
+
+def is_finite_number(text: str) -> bool:
+    """Return whether a text is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def given_pictures(files: dict[str, str | None], mode: str | None) -> dict[str, str]:

@@ -1,5 +1,11 @@
 """The texts that charrnn eval reads."""
 
+import fcntl
+import os
+import shlex
+import stat
+import termios
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -9,10 +15,13 @@ from charrnn.cli.streams import Output
 from charrnn.core.errors import TextError
 from charrnn.core.ops import Ids
 from charrnn.core.vocab import UNKNOWN, Vocab, text_of
-from charrnn.data.corpus import load_corpus
+from charrnn.data.corpus import is_text_of, load_corpus
 from charrnn.data.normalization import normalized_blocks
-from charrnn.data.reading import read_text
+from charrnn.data.reading import Reading, read_text
+from charrnn.data.sources import is_repeatable, missing, shown, unnamed
 from charrnn.evaluation.lines import count_replaced
+
+encoding_errors = "strict"  # set by --encoding-errors: what to do with bytes that are not UTF-8
 
 CHARS_PER_BLOCK = 1 << 16  # of a held-out text, whose ids are turned back into characters
 
@@ -47,7 +56,7 @@ def named_texts(names: Sequence[str], output: Output) -> list[Text]:
 def read_blocks(name: str, output: Output) -> Iterator[str]:
     """Yield the blocks of a file or of stdin as they arrive; at the end note what was changed in the text."""
     remarks = list[str]()
-    yield from read_text(name, "none", remarks)
+    yield from read_text(name, "none", remarks, encoding_errors)
     output.note(*remarks)
 
 
@@ -56,7 +65,7 @@ def held_out_text(model: Model, held_out: Ids) -> Text:
     symbols = np.append(model.vocab.symbols, 0xFFFD)
     starts = range(0, len(held_out), CHARS_PER_BLOCK)
     blocks = (text_of(symbols[held_out[i : i + CHARS_PER_BLOCK]]) for i in starts)
-    return f"{' '.join(model.origin.sources)} (held out)", blocks
+    return f"{shown(model.origin.sources)} (held out)", blocks
 
 
 def load_model_corpus(model: Model, to_score: bool, option: str | None = None) -> tuple[Ids, Ids]:
@@ -69,14 +78,42 @@ def load_model_corpus(model: Model, to_score: bool, option: str | None = None) -
     from charrnn.core.train import split_text
 
     origin, config, vocab = model.origin, model.config, model.vocab
-    if "-" in origin.sources:
-        raise TextError(f"the model was trained from stdin: {advice}")
+    if not all(map(is_repeatable, origin.sources)):
+        raise TextError(f"the model {unnamed(origin.sources)}, which cannot be read again: {advice}")
     if to_score and not config.val_fraction:
         raise TextError("the model was trained on all of its text (--val-fraction 0): name a text to score")
-    corpus = load_corpus(origin.sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
-    if corpus.sha256 != origin.sha256:
-        raise TextError(f"{' '.join(origin.sources)}: not the text that the model was trained on: {advice}")
+    lost = missing(origin.sources)
+    if lost:
+        new_place = f"name its new place, as with `charrnn train NEW-PATH --resume -m {shlex.quote(model.name)}`"
+        raise TextError(f"{shown(lost)}: the model's own text is no longer there: {advice}, or {new_place}")
+    reading = Reading(
+        config.encoding, normalize=vocab.normalize, lines=model.network.config.lines, ignore=origin.ignore
+    )
+    corpus = load_corpus(origin.sources, reading, config.min_count, known=vocab)
+    if not is_text_of(origin, corpus):
+        raise TextError(f"{shown(origin.sources)}: not the text that the model was trained on: {advice}")
     return split_text(config, model.network.config, corpus.ids)
+
+
+def prepare(names: Sequence[str], errors: str, output: Output) -> None:
+    """Set what to do with bytes that are not UTF-8; without names note that stdin is not read, if it has something."""
+    global encoding_errors  # the one place where it is set
+    encoding_errors = errors
+    if not names and stdin_has_text():
+        output.note("stdin is not read: name it as - to score it")
+
+
+def stdin_has_text() -> bool:
+    """Return whether a pipe or a file is waiting to be read on stdin."""
+    try:
+        mode, waiting = os.fstat(0).st_mode, array("i", [0])
+        if stat.S_ISREG(mode):
+            waiting[0] = os.fstat(0).st_size > os.lseek(0, 0, os.SEEK_CUR)
+        elif stat.S_ISFIFO(mode):
+            fcntl.ioctl(0, termios.FIONREAD, waiting)
+    except OSError:  # a closed stdin
+        return False
+    return bool(waiting[0])
 
 
 def note_unknown(output: Output, text: str, unknown: Sequence[int], models: Sequence[Model]) -> None:

@@ -1,4 +1,4 @@
-"""charrnn eval of texts and of lines: with one model, with several side by side, or with one model and baselines."""
+"""charrnn eval of texts: with one model, with several side by side, or with one model and baselines."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ from charrnn.core.score import Score, bits
 from charrnn.core.vocab import UNKNOWN
 from charrnn.evaluation import confidence
 from charrnn.evaluation.dynamic import score_dynamically
-from charrnn.evaluation.lines import LineScorer, full_nats, line_batches
+from charrnn.evaluation.lines import full_nats
 from charrnn.evaluation.text import last, score
 
 
@@ -98,37 +98,6 @@ def write_scorer(output: Output, text: str, scorer: str, result: Score) -> None:
         output.row(bits_column(result), str(result.chars), text, scorer)
 
 
-# ---- lines ----
-
-
-def score_lines(
-    names: Sequence[str], models: Sequence[Model], output: Output, threshold: float | None, below: bool
-) -> None:
-    """Write one row per line; with a threshold in bits per character, only the lines above it, or below it."""
-    scorers = [LineScorer(model.network, model.vocab) for model in models]
-    for name, blocks in open_texts(names, models[0], output):
-        unknown = [0 for _ in models]
-        for batch in line_batches(blocks):
-            columns = [scorer.scores(batch) for scorer in scorers]
-            for text, *found in zip(batch, *columns, strict=True):
-                line, scores = text.removesuffix("\n"), [each.score for each in found]
-                nats = [full_nats(model.vocab, *each) for model, each in zip(models, found, strict=True)]
-                unknown = [count + score.unknown for count, score in zip(unknown, scores, strict=True)]
-                if threshold is not None and not passes(scores[0], nats[0], threshold, below):
-                    continue
-                if threshold is None or output.json:
-                    write_scores(output, name, models, scores, nats, line, line=line)
-                else:
-                    output.write(f"{line}\n")
-        note_unknown(output, name, unknown, models)
-
-
-def passes(score: Score, full_nats: float, threshold: float, below: bool) -> bool:
-    """Return whether the mean over all characters of a line, unknown ones included, is above the threshold or below."""
-    mean = bits(full_nats) / (score.chars + score.unknown)
-    return mean < threshold if below else mean > threshold
-
-
 # ---- rows ----
 
 
@@ -139,7 +108,6 @@ def write_scores(
     scores: Sequence[Score],
     full_nats: Sequence[float],
     *columns: str,
-    line: str | None = None,
 ) -> None:
     """Write a row: bits per character of each model, the best model's name if there are several, and more columns.
 
@@ -149,7 +117,7 @@ def write_scores(
     if output.json:
         for k, (model, score) in enumerate(zip(models, scores, strict=True)):
             more = {"best": k == best} if several else {}
-            output.record(score_record(text, str(model.path), score, line) | more)
+            output.record(score_record(text, str(model.path), score) | more)
         return
     names = [models[best].name] if several else []
     output.row(*map(bits_column, scores), *names, *columns)

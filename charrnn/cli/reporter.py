@@ -16,7 +16,7 @@ from charrnn.core.score import bits
 from charrnn.core.state import TrainState
 from charrnn.core.train import Report, StepReport
 from charrnn.data.corpus import Corpus
-from charrnn.data.reading import BUNDLED
+from charrnn.data.sources import BUNDLED, shown
 from charrnn.terminal.progress import Progress
 from charrnn.terminal.streams import say
 
@@ -69,7 +69,7 @@ class Reporter:
         epochs = config.steps * chars_per_step / (len(text.ids) * (1 - config.val_fraction))
         parameters = len(self.state.model.vector)
         self.corpus_notes(text)
-        note(f"text: {' '.join(text.sources)}, {len(text.ids):,} characters, {len(text.vocab):,} symbols")
+        note(f"text: {shown(text.sources)}, {len(text.ids):,} characters, {len(text.vocab):,} symbols")
         note(f"network: {network}, {parameters:,} parameters")
         note(
             f"budget: {config.steps:,} {'steps' if config.steps != 1 else 'step'} of {chars_per_step:,} characters, "

@@ -82,7 +82,7 @@ def sample(
     import numpy as np
 
     from charrnn.checkpoint.store import CheckpointStore
-    from charrnn.cli.sample_text import known_text, normalized_stop, prompt_text, write_pieces
+    from charrnn.cli.sample_text import known_text, normalized_stops, prompt_text, write_pieces
     from charrnn.sampling.alphabet import alphabet
     from charrnn.sampling.distinct import MAX_SAMPLES, distinct
     from charrnn.sampling.samples import SampleOptions, samples
@@ -96,7 +96,7 @@ def sample(
     if allowed is not None:
         filters["allowed"] = allowed
     text = known_text(vocab, prompt_text(prompt, prompt_file, output), unknown, output)
-    wanted = replace(wanted, stops=[normalized_stop(vocab, stop_text, output) for stop_text in stops])
+    wanted = replace(wanted, stops=normalized_stops(vocab, stops, length == -1))
     if any(each is not None for each in (regex, grammar, json_schema, no_copy)):
         from charrnn.api import Model  # late: it imports the evaluation too
         from charrnn.cli.sample_constraints import ConstraintOptions, constraint_factory

@@ -1,6 +1,7 @@
 """The start of a run: its model file, and its state and text, new, resumed or warm-started."""
 
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,15 +12,19 @@ from typing import Any
 from charrnn.checkpoint.paths import folder, model_path
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli.options import named_model
+from charrnn.core.config import TrainConfig
 from charrnn.core.errors import CheckpointError, ResumeError, TextError, UsageError
 from charrnn.core.state import TrainState
 from charrnn.core.train import out_of_patience
 from charrnn.data.corpus import Corpus, load_corpus
-from charrnn.data.reading import BUNDLED, expand
+from charrnn.data.reading import Reading, same_encoding
+from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, shown, unnamed
 from charrnn.training.configure import configure, resumed_config, run_settings, start_run, warm_start
 from charrnn.training.defaults import Budget
+from charrnn.training.repetitive import small_network
 from charrnn.training.time_budget import Deadline, config_for_time, seconds_done
 
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
 CLASSICS = ("tinyshakespeare", "mobydick", "kjv", "sqlite")  # the texts that corpora/README.md says how to fetch
 
 
@@ -33,6 +38,7 @@ class Request:
     resume: bool
     force: bool
     init_from: str | None
+    ignore: tuple[str, ...] = ()
 
 
 # ---- the model file ----
@@ -46,7 +52,7 @@ def open_store(model: str | None, sources: tuple[str, ...]) -> CheckpointStore:
     """
     store = CheckpointStore(model_path(model) if model is not None else folder() / f"{default_name(sources)}.npz")
     check_classics(sources)
-    if any(os.path.realpath(source) == str(store.path) for source in expand(sources)):
+    if any(os.path.realpath(source) == str(store.path) for source in expand(sources, [])):
         raise UsageError(f"--model {store.name}: is the corpus itself; name another file for the model")
     parent = store.path.parent
     if not parent.is_dir() and parent != Path(os.path.realpath(folder())):  # that one will be made
@@ -55,9 +61,12 @@ def open_store(model: str | None, sources: tuple[str, ...]) -> CheckpointStore:
 
 
 def default_name(sources: tuple[str, ...]) -> str:
-    """Return the name of a model without --model: the stem of its first text."""
+    """Return the name of a model without --model: the stem of its first text, "stdin" for one that cannot be reread."""
     first = sources[0] if sources else "plays"
-    return "stdin" if first == "-" else Path(first).resolve().stem or "model"
+    if not is_repeatable(first):
+        return "stdin"
+    path = Path(os.path.abspath(first))  # of a link its own name, not that of the file it leads to
+    return (path.with_suffix("") if path.suffix in COMPRESSED_SUFFIXES else path).stem or "model"
 
 
 def check_classics(sources: tuple[str, ...]) -> None:
@@ -65,7 +74,7 @@ def check_classics(sources: tuple[str, ...]) -> None:
     for source in sources:
         stem = Path(source).stem.lower()
         name = "tinyshakespeare" if "shakespeare" in stem else stem
-        if name in CLASSICS and not os.path.exists(source):
+        if name in CLASSICS and "://" not in source and not os.path.exists(source):
             raise TextError(f"{source}: no such file: corpora/README.md says how to fetch {name}.txt")
 
 
@@ -102,18 +111,30 @@ def start(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]
 def new(request: Request) -> tuple[TrainState, Corpus]:
     """Return a run at step 0 with random weights, and its text."""
     settings = request.settings
-    reading = {name: settings[name] for name in ("encoding", "normalize", "min_count") if name in settings}
-    text = load_corpus(request.sources or (BUNDLED,), **reading)
-    return start_run(*configure(text, settings, request.budget), text), text
+    reading = new_reading(settings, settings.get("normalize", "none"), settings.get("lines", False), request.ignore)
+    text = load_corpus(request.sources or (BUNDLED,), reading, settings.get("min_count", TrainConfig.min_count))
+    network = small_network(text, settings)
+    if network:
+        note = "short, repetitive lines: a small network suits them (--hidden-size and --num-layers choose another)"
+        text = replace(text, remarks=(*text.remarks, note))
+    return start_run(*configure(text, network | settings, request.budget), text), text
+
+
+def new_reading(settings: dict[str, Any], normalize: str, lines: bool, ignore: tuple[str, ...]) -> Reading:
+    """Return how the text of a new run is read."""
+    if ignore and not lines:
+        raise UsageError("--ignore: needs --lines")
+    return Reading(settings.get("encoding", TrainConfig.encoding), normalize=normalize, lines=lines, ignore=ignore)
 
 
 def warm_started(model: str, request: Request) -> tuple[TrainState, Corpus]:
     """Return a run at step 0 with the best weights of another model, and its text."""
     store = CheckpointStore(named_model(model, "--init-from"))
-    source, vocab, *_ = store.load_model()
+    source, vocab, _, origin = store.load_model()
     settings = run_settings(request.settings, source.config, vocab)
-    reading = {name: settings[name] for name in ("encoding", "min_count") if name in settings}
-    text = load_corpus(request.sources or (BUNDLED,), normalize=vocab.normalize, known=vocab, **reading)
+    reading = new_reading(settings, vocab.normalize, source.config.lines, request.ignore or origin.ignore)
+    min_count = settings.get("min_count", TrainConfig.min_count)
+    text = load_corpus(request.sources or (BUNDLED,), reading, min_count, known=vocab)
     note = f"{store.name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
     state = warm_start(source, vocab, store.name, text, settings, request.budget)
     return state, replace(text, remarks=(*text.remarks, note))
@@ -125,12 +146,27 @@ def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpu
     if state.weights:
         raise ResumeError(f"{store.name}: holds weights alone, which cannot be resumed: start from it with --init-from")
     config, origin, vocab = state.config, state.origin, state.vocab
-    if "-" in origin.sources and not request.sources:
-        raise ResumeError(f"{store.name}: was trained from stdin: pipe the same text in again and name it as -")
-    sources = request.sources or origin.sources
-    text = load_corpus(sources, config.encoding, vocab.normalize, config.min_count, known=vocab)
-    state.config = resumed_config(state, text, request.settings, request.budget)
+    if not (request.sources or all(map(is_repeatable, origin.sources))):
+        raise ResumeError(f"{store.name}: {unnamed(origin.sources)}: give the same text again, for example as -")
+    lost = [] if request.sources else missing(origin.sources)
+    if lost:
+        named = f"name it where it is now, as with `charrnn train NEW-PATH --resume -m {shlex.quote(store.name)}`"
+        raise ResumeError(f"{shown(lost)}: the text of {store.name} is no longer there: {named}")
+    if request.ignore not in ((), origin.ignore):
+        raise ResumeError("--resume cannot change what is ignored: leave out --ignore, or train from scratch")
+    lines = state.model.config.lines
+    reading = Reading(config.encoding, normalize=vocab.normalize, lines=lines, ignore=origin.ignore)
+    text = load_corpus(request.sources or origin.sources, reading, config.min_count, known=vocab)
+    state.config = resumed_config(state, text, without_same_encoding(request.settings, config), request.budget)
+    if request.sources and STDIN not in text.sources:
+        state.origin = replace(origin, sources=text.sources)  # where it is now
     return state, text
+
+
+def without_same_encoding(settings: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
+    """Return settings without an encoding that is the run's under another name, such as UTF8 for utf-8."""
+    same = same_encoding(settings.get("encoding", config.encoding), config.encoding)
+    return {name: value for name, value in settings.items() if not (same and name == "encoding")}
 
 
 def fit_to_budget(state: TrainState, text: Corpus, request: Request, began: float) -> Deadline | None:

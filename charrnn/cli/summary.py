@@ -16,6 +16,7 @@ from charrnn.core.state import TrainState
 from charrnn.core.train import out_of_patience
 from charrnn.core.vocab import Vocab
 from charrnn.data.corpus import Corpus
+from charrnn.data.sources import shown
 from charrnn.plots import display_width
 from charrnn.plots.loss_curve import curve
 from charrnn.terminal.card import card
@@ -42,7 +43,7 @@ def print_estimate(name: str, state: TrainState, text: Corpus, output: Output) -
     advised = f": --hidden-size {suitable} suits" if suitable else " at any --hidden-size"
     rows = {
         "model": name,
-        "text": " ".join(text.sources),
+        "text": shown(text.sources),
         "network": str(network),
         "parameters": f"{cost.parameters:,}",
         "memory": f"{cost.memory_bytes / 1e6:,.1f} MB",
@@ -72,10 +73,17 @@ def print_summary(name: str, state: TrainState, seconds: float, chars: int) -> N
         rows |= {"advice": suggestion} if suggestion else {}
         NOTES.write(card(f"{name} is done", rows | {"next": f"write samples: {next_command}"}, sys.stderr))
         return
-    say(" ".join(f"{key}={value}" for key, value in summary_fields(name, state, seconds, chars).items()))
+    fields = summary_fields(name, state, seconds, chars) | {"done": in_log(name)}
+    say(" ".join(f"{key}={value}" for key, value in fields.items()))
     for key, value in {"advice": suggestion, "next": next_command}.items():
         if value:
             say(f"{key}={json.dumps(value, ensure_ascii=False)}")
+
+
+def in_log(value: str) -> str:
+    """Return a value for a line of key=value: in quotes, as in JSON, if it would not be one word otherwise."""
+    is_word = not any(c.isspace() or c in '"=' for c in value)
+    return value if is_word else json.dumps(value, ensure_ascii=False)
 
 
 def summary_rows(state: TrainState, seconds: float, chars: int, width: int) -> dict[str, str]:
@@ -160,7 +168,7 @@ def model_record(path: Path, state: TrainState, file_bytes: int) -> dict[str, An
         "seconds": state.seconds,
         "best_step": state.best.step if state.best else None,
         **best_losses(state),
-        "corpus": asdict(state.origin),
+        "corpus": {name: value for name, value in asdict(state.origin).items() if value or name != "ignore"},
         "init_from": state.init_from,
         "train": asdict(state.config),
         "history": [
@@ -183,7 +191,8 @@ def model_rows(state: TrainState, file_bytes: int) -> dict[str, str]:
         "parameters": f"{len(state.model.vector):,}",
         "memory": f"{weights:,.1f} MB of weights, {training:,.1f} MB in training",
         "vocabulary": f"{len(state.vocab):,} symbols: {visible_symbols(state.vocab)}",
-        "corpus": f"{' '.join(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",
+        "corpus": f"{shown(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",
+        **({"ignored": "\n".join(origin.ignore)} if origin.ignore else {}),
         **({"started from": state.init_from} if state.init_from is not None else {}),
         "training": training_settings(state),
         "held out": best_score(state, digits=4),

@@ -66,6 +66,9 @@ def train(
     init_from: str | None = option(
         "--init-from MODEL", "Start from the best weights of another model.", autocompletion=options.model_names
     ),
+    ignore: list[str] | None = option(
+        "--ignore REGEX", "With --lines: neither learn nor score what matches; may be repeated."
+    ),
     force: bool = option("--force", "Replace an existing model.", False),
     dry_run: bool = option("--dry-run", "Show what would be done and how long it would take; write no file.", False),
     threads: int | None = options.THREADS,
@@ -93,7 +96,7 @@ def train(
     from charrnn.cli.train_loop import Saver, run
     from charrnn.training.time_budget import Stopwatch
 
-    request = Request(sources, settings, budget, resume, force, init_from)
+    request = Request(sources, settings, budget, resume, force, init_from, tuple(ignore or ()))
     save_timer = Timer(save_every, "--save-every")
     store = open_store(model, sources)
     output = Output(json, quiet)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli.reporter import Reporter, Timer
+from charrnn.cli.start import is_finished
 from charrnn.cli.streams import Interrupt
 from charrnn.core.errors import CheckpointError, DivergedError
 from charrnn.core.state import TrainState
-from charrnn.core.train import EvalReport, Report, StepReport, train
+from charrnn.core.train import EvalReport, Report, StepReport, split_text, train
 from charrnn.data.corpus import Corpus
+from charrnn.evaluation.anomaly import calibrated
 from charrnn.evaluation.text import score, score_ids
 from charrnn.parallel.rank_executor import complete, executor
 from charrnn.terminal.streams import say
@@ -67,6 +69,16 @@ class Saver:
             say(f"warning: {error}; training continues, the file has step {self.saved_step}")
         self.timer.restart()
 
+    def calibrate(self) -> None:
+        """Calibrate thresholds on the held-out lines of a finished run; those of a run that trains on are void."""
+        state = self.state
+        if not is_finished(state):
+            state.thresholds = {}
+        elif state.model.config.lines and not state.thresholds:
+            _, held_out = split_text(state.config, state.model.config, self.text.ids)
+            state.thresholds = calibrated(state.best_model, state.vocab, held_out, state.origin.ignore)
+            self.saved_validations = -1  # the file does not have them yet
+
     def rescue(self, error: BaseException) -> None:
         """Save a run that ends with an error, unless the error left its weights half updated; note where it is."""
         try:
@@ -94,6 +106,7 @@ def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadli
     Whatever else ends the run, such as a reader that has gone away or a worker that was killed, it is saved first.
     """
     state, name = saver.state, saver.store.name
+    saver.calibrate()
     saver.save()
     try:
         for report in train(state, saver.text.ids, executor, score):
@@ -105,6 +118,7 @@ def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadli
                 deadline.adjust_steps(state)
             if to_save:
                 saver.try_save()
+        saver.calibrate()
         saver.save()
     except DivergedError as error:
         raise DivergedError(f"{error}; {name} keeps the model of step {saver.saved_step}") from error

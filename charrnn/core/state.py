@@ -16,11 +16,12 @@ MAX_LOSSES = 512  # sums of training losses that a run keeps
 
 @dataclass(frozen=True)
 class Origin:
-    """The text that a model was trained on: its sources as they were given, the SHA-256 of its bytes, its length."""
+    """The text that a model was trained on: its sources as they were given, its SHA-256 as UTF-8, its length."""
 
     sources: tuple[str, ...]
     sha256: str
     chars: int
+    ignore: tuple[str, ...] = ()  # patterns of what is neither learned nor scored
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,6 @@ class TrainState:
     losses: list[float] = field(default_factory=list)  # of all steps, in sums over loss_stride(step) of them
     seconds: float | None = None  # trained so far; None for a run that has never had a budget in time
     thresholds: dict[str, list[list[float]]] = field(default_factory=dict)  # score -> pairs of rate and threshold
-    ignore: tuple[str, ...] = ()  # patterns of what is neither learned nor scored
     weights: str | None = None  # the dtype of a file of weights alone, which has no slots and no carried state
 
     @property

@@ -1,13 +1,13 @@
 """From texts to ids on disk.
 
 A text is never in memory as a whole. It is read twice, first to count its characters and then to write their ids to
-disk. The SHA-256 of its bytes is computed both times, so that a change between the two is detected.
+disk. The SHA-256 of its characters is computed both times, so that a change between the two is detected.
 """
 
 import hashlib
 import mmap
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 from charrnn.core.errors import TextError
 from charrnn.core.ops import Ids
+from charrnn.core.state import Origin
 from charrnn.core.vocab import CODE_POINTS, Vocab, codes_of, named
-from charrnn.data.reading import Reader, temporary_file_error
+from charrnn.data.reading import Reader, Reading, byte_blocks, temporary_file_error
+from charrnn.data.sources import expand, is_repeatable, open_bytes, remembered, shown
 
+UTF_8 = Reading()
 TEXT_CHANGED = "the text changed while it was read: start again when it is complete"
 
 
@@ -29,17 +32,14 @@ class Corpus:
 
     ids: Ids  # (N,), memory-mapped
     vocab: Vocab
-    sources: tuple[str, ...]  # as they were given
-    sha256: str  # of all bytes read, in order; for a single file the same as from sha256sum
+    sources: tuple[str, ...]  # as they were given; STDIN for each that cannot be read again
+    sha256: str  # of its characters in UTF-8, before normalization; of a plain UTF-8 file the same as from sha256sum
     remarks: tuple[str, ...]  # what reading changed, as messages for the user
+    ignore: tuple[str, ...] = ()  # patterns in whose place the text has one character
 
 
 def load_corpus(
-    sources: Iterable[str],
-    encoding: str = "utf-8",
-    normalize: str = "none",
-    min_count: int = 1,
-    known: Vocab | None = None,
+    sources: Iterable[str], reading: Reading = UTF_8, min_count: int = 1, known: Vocab | None = None
 ) -> Corpus:
     """Return the corpus of some texts, read in order as if they were one.
 
@@ -50,17 +50,44 @@ def load_corpus(
     remarks: list[str] = []
     digest = hashlib.sha256()
     with ExitStack() as stack:
-        reader = Reader(sources, encoding, normalize, stack)
-        counts = count_codes(reader.blocks(remarks, digest.update))
-        check_variety(counts, " ".join(sources))
-        vocab = Vocab.build(counts, min_count, normalize, known)
+        reader = Reader(sources, reading, stack)
+        counts = count_codes(reader.blocks(remarks, hashing(digest)))
+        check_variety(counts, shown(sources))
+        vocab = Vocab.build(counts, min_count, reading.normalize, known)
         if len(vocab) < 2:
-            raise TextError(f"{' '.join(sources)}: --min-count {min_count} leaves only one symbol: use a smaller value")
+            raise TextError(f"{shown(sources)}: --min-count {min_count} leaves only one symbol: use a smaller value")
         again = hashlib.sha256()
-        ids = ids_on_disk(reader.blocks([], again.update), vocab)
+        ids = ids_on_disk(reader.blocks([], hashing(again)), vocab)
         if again.digest() != digest.digest():
             raise TextError(TEXT_CHANGED)
-    return Corpus(ids, vocab, sources, digest.hexdigest(), tuple(remarks))
+    return Corpus(ids, vocab, remembered(sources), digest.hexdigest(), (*reader.remarks, *remarks), reading.ignore)
+
+
+def hashing(digest: "hashlib._Hash") -> Callable[[str], None]:
+    """Return a function that adds the characters of a block to a digest."""
+    return lambda block: digest.update(block.encode("utf-8", "surrogatepass"))
+
+
+def is_text_of(origin: Origin, text: Corpus) -> bool:
+    """Return whether a corpus has the characters of the text that a model was trained on.
+
+    Files of version 1 may have the SHA-256 of the bytes, which is another one if these are not plain UTF-8.
+    """
+    if text.sha256 == origin.sha256:
+        return True
+    return len(text.ids) == origin.chars and bytes_sha256(text.sources) == origin.sha256
+
+
+def bytes_sha256(sources: Iterable[str]) -> str | None:
+    """Return the SHA-256 of the bytes of some files, read in order; None if they cannot be read again."""
+    digest = hashlib.sha256()
+    for name in expand(sources, []):
+        if not is_repeatable(name):
+            return None
+        with open_bytes(name) as file:
+            for block in byte_blocks(file, name):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def ids_on_disk(blocks: Iterable[str], vocab: Vocab) -> Ids:

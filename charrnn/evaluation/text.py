@@ -17,8 +17,8 @@ import numpy as np
 from charrnn.core import score as plain
 from charrnn.core.model import CharRNN
 from charrnn.core.network import steps_per_block
-from charrnn.core.ops import Ids
-from charrnn.core.score import WINDOW, Score, Tally, windows
+from charrnn.core.ops import Array, Ids
+from charrnn.core.score import WINDOW, Hits, Score, Tally, windows
 from charrnn.core.vocab import UNKNOWN
 from charrnn.evaluation.batched import MAX_STEPS, BatchedScorer, Span
 from charrnn.parallel import mpi
@@ -53,8 +53,13 @@ def workspace_bytes(model: CharRNN, chars: int) -> int:
     return model.vector.nbytes + model.cache_bytes(steps, MAX_SPANS)
 
 
-def score_spans(scorer: BatchedScorer, blocks: Iterable[Ids]) -> Iterator[Score]:
-    """Score a text in blocks of IDS_PER_BLOCK ids, as `score` does, each block in spans side by side."""
+def score_spans(
+    scorer: BatchedScorer, blocks: Iterable[Ids], found: list[tuple[Array, Hits]] | None = None
+) -> Iterator[Score]:
+    """Score a text in blocks of IDS_PER_BLOCK ids, as `score` does, each block in spans side by side.
+
+    The losses of its characters, and which were the most likely ones, are added to `found`, if it is given.
+    """
     tally, before = Tally(), np.empty(0, np.int64)
     for block in blocks:
         known = block[block != UNKNOWN]
@@ -67,6 +72,8 @@ def score_spans(scorer: BatchedScorer, blocks: Iterable[Ids]) -> Iterator[Score]
             yield so_far
         for nats, hit in map(batch.span_losses, range(len(spans))):
             tally.add(nats, int(np.count_nonzero(hit)), 0)
+            if found is not None:
+                found.append((nats, hit))
         tally.unknown += len(block) - len(known)
         before = np.concatenate([before, known])[-CONTEXT:]
         yield tally.score

@@ -15,7 +15,8 @@ from charrnn.core.ops import Ids
 from charrnn.core.state import Origin, TrainState, new_run
 from charrnn.core.train import split_text
 from charrnn.core.vocab import Vocab
-from charrnn.data.corpus import Corpus
+from charrnn.data.corpus import Corpus, is_text_of
+from charrnn.data.sources import shown
 from charrnn.training.defaults import (
     Budget,
     default_batch_size,
@@ -40,7 +41,7 @@ def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[Mode
     if given.get("lines"):
         if text.vocab.newline_id is None:
             rare = ", or fewer than --min-count," if text.vocab.unknown else ""
-            raise TextError(f"{' '.join(text.sources)}: has no newlines{rare}, so it has no lines: leave out --lines")
+            raise TextError(f"{shown(text.sources)}: has no newlines{rare}, so it has no lines: leave out --lines")
         model["line_end"] = text.vocab.newline_id
     train = {name: value for name, value in given.items() if name in TrainConfig.__dataclass_fields__}
     TrainConfig(1, "", **train)  # refuse invalid values before anything is derived from them
@@ -67,7 +68,7 @@ def budget_in_steps(budget: Budget, to_train: Ids, B: int, T: int) -> dict[str, 
 def start_run(config: ModelConfig, train_config: TrainConfig, text: Corpus) -> TrainState:
     """Return a run on a text at step 0; raises CharRNNError if it would need more memory than there is."""
     require_memory(config, train_config, len(text.ids))
-    state = new_run(config, train_config, text.vocab, Origin(text.sources, text.sha256, len(text.ids)))
+    state = new_run(config, train_config, text.vocab, Origin(text.sources, text.sha256, len(text.ids), text.ignore))
     state.environment = environment()
     return state
 
@@ -117,8 +118,10 @@ def resumed_config(state: TrainState, text: Corpus, given: dict[str, Any], budge
     before = {**asdict(config), **state.model.config.settings, "normalize": form}
     fixed = {name: value for name, value in given.items() if name not in CHANGEABLE}
     refuse_changes("--resume", "run", before, fixed)
-    if text.sha256 != state.origin.sha256:
-        raise ResumeError(f"{' '.join(text.sources)}: --resume needs the text that the model was trained on")
+    if not is_text_of(state.origin, text):
+        sizes = f"({state.origin.chars:,} characters, here are {len(text.ids):,})"
+        advice = "--resume needs that text; for another one, or one that has grown, start a new model with --init-from"
+        raise ResumeError(f"{shown(text.sources)}: not the text that the model was trained on {sizes}: {advice}")
     config = replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE})
     if budget.kind in ("default", "seconds"):
         return config

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import scaling
-from charrnn.data.reading import bundled_corpus
+from charrnn.data.sources import bundled_corpus
 
 few = settings(deadline=None, max_examples=50, derandomize=True)
 SVG = "{http://www.w3.org/2000/svg}"

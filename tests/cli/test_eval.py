@@ -210,3 +210,11 @@ def test_dynamic_evaluation_does_not_change_the_baselines() -> None:
     assert dynamic[1:] == static[1:]
     assert dynamic[0] == ok("eval", "-m", "a", "a.txt", "--dynamic", "--json").records[0]
     assert dynamic[0]["nats_per_char"] < static[0]["nats_per_char"]
+
+
+def test_a_stdin_that_nobody_reads_is_noted(model: Path) -> None:
+    note = "stdin is not read: name it as - to score it"
+    assert note in ok("eval", "-m", "a", input=b"x").err
+    assert note in ok("eval", "-m", "a", redirect="< a.txt").err
+    for result in (ok("eval", "-m", "a"), ok("eval", "-m", "a", "-", input=b"foxes"), ok("eval", "-q", input=b"x")):
+        assert note not in result.err

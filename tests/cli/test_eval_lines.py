@@ -1,4 +1,3 @@
-import json
 import math
 import shutil
 import subprocess
@@ -11,7 +10,8 @@ from tests.helpers.command import ENVIRONMENT, NETWORK, TEXT, charrnn, command, 
 
 pytestmark = pytest.mark.usefixtures("model")
 
-KEYS = ["text", "line", "model", "chars", "unknown", "nats_per_char", "bits_per_char", "perplexity", "accuracy"]
+FIGURES = ["chars", "unknown", "nats_per_char", "bits_per_char", "perplexity", "accuracy"]
+KEYS = ["text", "line", "model", *FIGURES, "line_number", "spans"]
 LINES = [
     "7 größere foxes",
     "",
@@ -65,13 +65,13 @@ def test_json_has_the_line_and_the_scores_that_a_text_would_have() -> None:
     assert [record["unknown"] for record in records] == [line.count("☃") for line in LINES]
     alone = [ok("eval", "-m", "a", "-", "--json", "-q", input=f"{line}\n".encode()).records for line in LINES[:-1]]
     for record, (text,) in zip(records, alone, strict=False):
-        for key in KEYS[3:]:
+        for key in FIGURES:
             assert record[key] == pytest.approx(text[key], rel=1e-5)
 
 
 def test_a_line_of_unknown_characters_has_no_figures() -> None:
     (record,) = ok("eval", "-m", "a", "--lines", "--json", "-", "-q", input="☃☃".encode()).records
-    assert [record[key] for key in KEYS[3:]] == [0, 2, None, None, None, None]
+    assert [record[key] for key in FIGURES] == [0, 2, None, None, None, None]
     assert ok("eval", "-m", "a", "--lines", "-", "-q", input="☃☃".encode()).text == "-\t☃☃\n"
     assert ok("eval", "-m", "a", "--lines", "-", input=b"").out == b""
 
@@ -129,7 +129,9 @@ def row_of(stdout: IO[bytes]) -> str:
 
 def test_a_line_cannot_send_escapes_to_a_terminal() -> None:
     write("b.txt", "\x1b[31mred\n")
-    assert on_terminal("eval", "-m", "a", "--lines", "b.txt", "-q").text.split("\t")[1] == "␛[31mred\n"
+    line = ("eval", "-m", "a", "--lines", "b.txt", "-q")
+    assert on_terminal(*line, "--color", "never").text.split("\t")[1] == "␛[31mred\n"
+    assert on_terminal(*line).text.split("\t")[1] == "␛\x1b[1;31m[31mred\x1b[0m\n"  # with its odd part marked
 
 
 # ---- --threshold ----
@@ -258,6 +260,17 @@ def test_the_likeliest_next_characters() -> None:
         ("--threshold 3", "needs --lines"),
         ("--below --lines", "--below: needs --threshold"),
         ("--lines --threshold nan", "must be a number"),
+        ("--lines --threshold 3 --context 1 --json", "leave out --json"),
+        ("--lines --threshold auto --below", "leave out --below"),
+        ("--lines --threshold auto:2", "auto:RATE"),
+        ("--lines --threshold auto:x", "auto:RATE"),
+        ("--lines --score median", "must be mean, sum, max"),
+        ("--lines --ignore (", "not a regular expression"),
+        ("--lines --exit-code", "--exit-code: needs --threshold"),
+        ("--lines --context 2", "--context: needs --threshold"),
+        ("--score sum", "--score: needs --lines"),
+        ("--summary 9", "--summary: needs --lines"),
+        ("--lines --summary 0", "--summary 0"),
         ("--lines --threshold 3 --against a", "leave out --against"),
         ("--next 0", "--next"),
     ],
@@ -270,8 +283,16 @@ def test_a_model_to_compare_with_must_exist() -> None:
     refused(charrnn("eval", "-m", "a", "a.txt", "--against", "nothere"), 1, "nothere.npz", "--against")
 
 
-def test_only_whole_lines_are_written_before_an_undecodable_byte() -> None:
-    result = charrnn("eval", "-m", "a", "--lines", "-", "--json", input=b"7 foxes\n" * 3 + b"\xff\n")
-    assert result.code == 1
-    assert "byte 24" in result.err
-    assert [json.loads(line)["line"] for line in result.text.splitlines()] in ([], ["7 foxes"] * 3)
+def test_a_wrong_byte_ends_the_rows_at_its_line_or_is_replaced() -> None:
+    line, log = ("eval", "-m", "a", "--lines", "-", "--json"), b"7 foxes\n" * 3 + b"7 f\xff\n9 hens\n"
+    result = charrnn(*line, input=log)
+    assert (result.code, [record["line"] for record in result.records]) == (1, ["7 foxes"] * 3)
+    assert "-: not utf-8 text at byte 27, line 4: " in result.err
+    records = ok(*line, "--encoding-errors", "replace", input=log).records
+    assert [record["line"] for record in records] == ["7 foxes"] * 3 + ["7 f\ufffd", "9 hens"]
+    assert [record["unknown"] for record in records] == [0, 0, 0, 1, 0]
+    refused(charrnn("eval", "-m", "a", "-", input=log), 1, "line 4", "iconv -f ")
+    assert ok("eval", "-m", "a", "-", "-q", "--encoding-errors", "replace", input=log).text.split("\t")[1:] == [
+        "35",
+        "-\n",
+    ]

@@ -123,7 +123,9 @@ def test_every_option_named_in_the_document_exists() -> None:
 def test_the_examples_of_the_document_work(tmp_path: Path) -> None:
     (script,) = re.findall(r"^```sh\n(.*?)^```", DOCUMENT, re.M | re.S)
     novel = TEXT.replace("than", "It was than")
-    for name, text in {"novel.txt": novel, "letter.txt": TEXT, "poems/1.txt": TEXT, "poems/2.txt": novel}.items():
+    log = "".join(f"12:{n % 60:02} job {n % 7} done\n" for n in range(1200))
+    texts = {"novel.txt": novel, "letter.txt": TEXT, "server.log": log, "poems/1.txt": TEXT, "poems/2.txt": novel}
+    for name, text in texts.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     result = in_bash(script, tmp_path, {"CHARRNN_HIDDEN_SIZE": "16"})

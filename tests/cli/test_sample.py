@@ -186,8 +186,16 @@ def test_a_stop_that_cannot_be_written_is_noted() -> None:
     line = ("sample", "-n", 20, "--seed", 1, "-m", "a")
     result = ok(*line, "--stop", "né\n")
     assert result.text == ok(*line).text
-    assert result.err == "--stop né␊: never written, because the model does not know U+00E9 é\n"
-    assert ok(*line, "--stop", "né", "-q").err == ""
+    assert result.err == "warning: --stop né␊: never written, because the model does not know U+00E9 é\n"
+    assert ok(*line, "--stop", "né", "-q").err.startswith("warning: --stop né: never written")
+    hint = "a newline is written $'\\n' in the shell"
+    assert hint in ok(*line, "--stop", r"\n", "--stop", "e", "-q").err
+
+
+def test_an_endless_sample_whose_stop_cannot_be_written_is_refused() -> None:
+    line = ("sample", "-n", -1, "--seed", 1, "-m", "a", "--stop", r"\n")
+    refused(charrnn(*line), 2, r"--stop \n: never written", "$'\\n'", "would never end")
+    assert ok(*line, "--stop", "e", "-q").text.count("e") == 0
 
 
 def test_the_stop_variable_holds_one_text_with_its_blanks() -> None:

@@ -1,15 +1,31 @@
 """The start of a run: where its text comes from, where its model goes, and how it is resumed."""
 
+import gzip
 import hashlib
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from charrnn.checkpoint.store import CheckpointStore
-from charrnn.data.reading import bundled_corpus
+from charrnn.data.sources import bundled_corpus
 from tests.conftest import Run
-from tests.helpers.command import LONG, NETWORK, SHORT, TEXT, charrnn, contents, finish, ok, read_until, refused, start
+from tests.helpers.command import (
+    LONG,
+    NETWORK,
+    SHORT,
+    TEXT,
+    charrnn,
+    contents,
+    finish,
+    in_bash,
+    ok,
+    read_until,
+    refused,
+    start,
+)
 
 # ---- text and model file ----
 
@@ -65,6 +81,21 @@ def test_a_missing_classic_text_is_refused_with_the_page_that_says_how_to_fetch_
         )
     Path("shakespeare.txt").write_text(TEXT)
     ok("train", "shakespeare.txt", *SHORT)
+
+
+def test_a_link_names_the_model_and_so_does_a_compressed_text_without_its_suffix(work: Path) -> None:
+    Path("corpus.txt").symlink_to("a.txt")
+    Path("novel.txt.gz").write_bytes(gzip.compress(TEXT.encode()))
+    assert ok("train", "corpus.txt", *SHORT, "-q").text == "checkpoints/corpus.npz\n"
+    assert ok("train", "novel.txt.gz", *SHORT, "-q").text == "checkpoints/novel.npz\n"
+    corpus, novel = (CheckpointStore(Path(f"checkpoints/{name}.npz")).load() for name in ("corpus", "novel"))
+    assert novel.model.vector.tobytes() == corpus.model.vector.tobytes()
+
+
+def test_a_text_that_is_not_there_as_text_is_refused_with_a_remedy(work: Path) -> None:
+    Path("book.pdf").write_bytes(b"%PDF-1.7\n...")
+    refused(charrnn("train", "book.pdf", *SHORT), 1, "book.pdf", "pdftotext book.pdf - | charrnn train -")
+    refused(charrnn("train", "https://example.org/moby.txt", *SHORT), 1, "is a URL", "curl -L")
 
 
 # ---- what is never replaced ----
@@ -148,3 +179,89 @@ def test_a_model_trained_from_stdin_resumes_when_the_same_text_is_piped_in(work:
     refused(charrnn("train", "--resume", "-m", "stdin", "-q"), 1, "checkpoints/stdin.npz", "stdin")
     ok("train", "-", "--resume", "--steps", 3, "-q", input=TEXT.encode())
     assert CheckpointStore(Path("checkpoints/stdin.npz")).load().step == 3
+
+
+def test_a_text_that_has_moved_is_named_once_and_remembered(model: Path) -> None:
+    Path("texts").mkdir()
+    Path("a.txt").rename("texts/new.txt")
+    for command in (("eval", "-m", "a"), ("sample", "-m", "a", "--no-copy", 9, "-q"), ("train", "--resume", "-m", "a")):
+        refused(charrnn(*command), 1, "a.txt: the ", "no longer there", "charrnn train NEW-PATH --resume -m ")
+    before = model.read_bytes()
+    ok("train", "texts/new.txt", "--resume", "-m", "a", "-q")
+    assert CheckpointStore(model).load().origin.sources == ("texts/new.txt",)
+    assert ok("eval", "-m", "a").text.endswith("texts/new.txt (held out)\n")
+    Path("texts/new.txt").rename("a.txt")
+    ok("train", "a.txt", "--resume", "-m", "a", "-q")
+    assert model.read_bytes() == before
+
+
+def test_the_same_characters_are_the_same_text_however_they_are_saved(model: Path) -> None:
+    before = model.read_bytes()
+    Path("a.txt").write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
+    ok("train", "a.txt", "--resume", "-m", "a", "-q", "--encoding", "UTF8")
+    assert model.read_bytes() == before
+    Path("a.txt").write_text(TEXT + "more\n")
+    refused(charrnn("train", "--resume", "-m", "a", "-q"), 1, "a.txt", f"{len(TEXT) + 5:,}", "grown", "--init-from")
+
+
+def test_a_folder_is_read_without_hidden_files_and_says_what_it_left_out(work: Path) -> None:
+    for name in ("a.txt", "._a.txt", "b.TXT", "sub/c.txt"):
+        (work / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / "texts" / name).write_bytes(b"\0\5\x16\7\xff" if name == "._a.txt" else TEXT.encode())
+    result = ok("train", "texts", *SHORT)
+    assert "texts: 1 text; left out: 1 hidden, 1 not *.txt, 1 folder\n" in result.err
+    assert CheckpointStore(Path("checkpoints/texts.npz")).load().origin.chars == len(TEXT)
+
+
+def test_names_with_lines_are_not_run_together(work: Path) -> None:
+    for name, text in (("1.txt", "eva\nzoe"), ("2.txt", "adam\nbob")):
+        (work / name).write_text(text * 90)
+    result = ok("train", "1.txt", "2.txt", "--lines", *NETWORK, "--seq-len", 8, "--steps", 1)
+    assert "1.txt: ended its last line with a newline\n" in result.err
+    chars = CheckpointStore(Path("checkpoints/1.npz")).load().origin.chars
+    assert chars == sum(Path(name).stat().st_size for name in ("1.txt", "2.txt")) + 1
+
+
+def test_a_name_with_blanks_is_quoted_in_the_summary(work: Path) -> None:
+    shutil.copy("a.txt", "my text.txt")
+    err = ok("train", "my text.txt", *SHORT).err
+    assert "next=\"charrnn sample -m 'checkpoints/my text.npz'\"\n" in err
+    assert 'done="checkpoints/my text.npz" step=2 ' in err
+
+
+def test_a_substituted_process_is_read_once_and_remembered_as_stdin(work: Path) -> None:
+    """The shell names it /dev/fd/63, which is another file, or none, in every later command."""
+    Path("a.gz").write_bytes(gzip.compress(TEXT.encode()))
+    short = " ".join(map(str, NETWORK))
+    result = in_bash(f"charrnn train <(zcat a.gz) {short} --steps 2 -q", work)
+    assert (result.code, result.text) == (0, "checkpoints/stdin.npz\n"), result.err
+    assert CheckpointStore(Path("checkpoints/stdin.npz")).load().origin.sources == ("-",)
+    refused(charrnn("eval", "-m", "stdin"), 1, "trained from stdin or a pipe", "name a text to score")
+    refused(charrnn("train", "--resume", "-m", "stdin", "-q"), 1, "trained from stdin or a pipe", "give the same text")
+    result = in_bash("charrnn train <(cat a.txt) --resume --steps 3 -q", work)
+    assert result.code == 0, result.err
+    assert CheckpointStore(Path("checkpoints/stdin.npz")).load().step == 3
+
+
+def test_more_texts_than_a_model_file_can_name_are_named_again_for_a_resume(work: Path) -> None:
+    for n in range(9):
+        (work / f"{n}.txt").write_text(TEXT)
+    few = "from charrnn.data import sources; sources.KEPT_BYTES = 60"
+    line = ("train", *(f"{n}.txt" for n in range(9)), *NETWORK, "-q")
+    ok(*line, "--steps", 2, prelude=few)
+    sources = CheckpointStore(Path("checkpoints/0.npz")).load().origin.sources
+    assert (sources[:4], sources[4][:12]) == (("0.txt", "1.txt", "2.txt", "3.txt"), "… and 5 more")
+    refused(charrnn("train", "--resume", "-m", "0", "-q"), 1, "too many to name", "give the same text again")
+    refused(charrnn("eval", "-q"), 1, "too many to name", "name a text to score")
+    ok(*line, "--steps", 3, "--resume", prelude=few)
+    assert CheckpointStore(Path("checkpoints/0.npz")).load().origin.sources == sources
+
+
+def test_a_named_pipe_is_opened_once(work: Path) -> None:
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=Path("pipe").write_text, args=(TEXT,))
+    writer.start()
+    assert ok("train", "pipe", *SHORT, "-q").text == "checkpoints/stdin.npz\n"
+    writer.join()
+    for command in (("eval", "-q"), ("eval", "-q", "--novelty", "a.txt"), ("train", "-m", "stdin", "--resume", "-q")):
+        refused(charrnn(*command), 1, "trained from stdin or a pipe")  # and does not wait for a writer

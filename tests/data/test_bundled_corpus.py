@@ -8,7 +8,8 @@ import pytest
 
 from charrnn.cli.start import CLASSICS
 from charrnn.data.corpus import load_corpus
-from charrnn.data.reading import BUNDLED, bundled_corpus, read_text
+from charrnn.data.reading import read_text
+from charrnn.data.sources import BUNDLED, bundled_corpus
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "corpora" / "README.md").read_text("utf-8")

@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import os
 import re
@@ -16,13 +17,19 @@ from hypothesis import strategies as st
 from charrnn.core.batches import Batches
 from charrnn.core.errors import TextError
 from charrnn.core.ops import Ids
+from charrnn.core.state import Origin
 from charrnn.core.vocab import Vocab
 from charrnn.data import corpus, reading
-from charrnn.data.corpus import load_corpus
-from charrnn.data.reading import STDIN
+from charrnn.data.corpus import is_text_of, load_corpus
+from charrnn.data.reading import Reading
+from charrnn.data.sources import STDIN
 from tests.data.texts import file_in, give_stdin, text_of
 
 few = settings(deadline=None, max_examples=50, derandomize=True)
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("block", range(1, 8))
@@ -30,10 +37,10 @@ def test_a_corpus_is_the_same_for_every_block_size(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(reading, "BLOCK_BYTES", block)
     data = "\ufeffna\u0131ve\r\n😀 e\u0301\r\r\n漢字".encode()
     path = file_in(tmp_path, data)
-    read = load_corpus([path], normalize="nfc")
+    read = load_corpus([path], Reading(normalize="nfc"))
     assert text_of(read) == "na\u0131ve\n😀 \u00e9\r\n漢字"
     assert read.remarks == (f"{path}: dropped the byte-order mark", f"{path}: CR LF became LF")
-    assert (read.sources, read.sha256) == ((path,), hashlib.sha256(data).hexdigest())
+    assert (read.sources, read.sha256) == ((path,), sha256("na\u0131ve\n😀 e\u0301\r\n漢字"))
     assert read.vocab.normalize == "nfc"
 
 
@@ -50,6 +57,40 @@ def test_several_files_are_read_as_one_text(tmp_path: Path) -> None:
 def test_counts_do_not_depend_on_the_blocks(blocks: list[str]) -> None:
     counts = corpus.count_codes(blocks)
     assert {chr(code): counts[code] for code in np.flatnonzero(counts)} == Counter("".join(blocks))
+
+
+SAVED = {  # the same characters, as editors save them
+    "plain": "é\nb\n".encode(),
+    "CR LF": "é\r\nb\r\n".encode(),
+    "BOM": "\ufeffé\nb\n".encode(),
+    "gzip": gzip.compress("é\nb\n".encode()),
+}
+
+
+@pytest.mark.parametrize("how", SAVED)
+def test_the_digest_is_of_the_characters(tmp_path: Path, how: str) -> None:
+    assert load_corpus([file_in(tmp_path, SAVED[how])]).sha256 == sha256("é\nb\n")
+    assert load_corpus([file_in(tmp_path, "é\nb\n".encode("utf-16"))], Reading("utf-16")).sha256 == sha256("é\nb\n")
+
+
+def test_the_text_of_a_model_is_recognised_by_its_characters_or_by_its_bytes(tmp_path: Path) -> None:
+    """Models of version 1 have the digest of the bytes."""
+    data = b"\xef\xbb\xbfab\r\n"
+    text = load_corpus([file_in(tmp_path, data)])
+    for digest, chars in ((sha256("ab\n"), 3), (hashlib.sha256(data).hexdigest(), 3)):
+        assert is_text_of(Origin(("x",), digest, chars), text)
+    for digest, chars in ((sha256("ac\n"), 3), (hashlib.sha256(data).hexdigest(), 4)):
+        assert not is_text_of(Origin(("x",), digest, chars), text)
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_the_last_line_of_a_text_ends_before_the_next_text(tmp_path: Path, lines: bool) -> None:
+    paths = [file_in(tmp_path, part, f"{i}.txt") for i, part in enumerate([b"eva\nzoe", b"", b"adam", b"bob\n", b"c"])]
+    read = load_corpus(paths, Reading(lines=lines))
+    assert text_of(read) == ("eva\nzoe\nadam\nbob\nc" if lines else "eva\nzoeadambob\nc")
+    assert read.sha256 == sha256(text_of(read))
+    ended = [f"{paths[i]}: ended its last line with a newline" for i in (0, 2)]
+    assert list(read.remarks) == (ended if lines else [])
 
 
 def test_rare_characters_become_the_unknown_symbol(tmp_path: Path) -> None:
@@ -95,8 +136,12 @@ def test_a_text_that_changes_between_its_two_readings_is_refused(
         (b"\xef\xbb\xbf", "utf-8", "text is empty"),
         (b"aaaa", "utf-8", "only one character, U.0061 a:"),
         (b"\r\n\r\n", "utf-8", "only one character, U.000A:"),
-        ("caf\u00e9 noir".encode("latin-1"), "utf-8", "not utf-8 text at byte 3: .* --encoding"),
-        (b"ab\xe2\x82", "utf-8", "not utf-8 text at byte 2:"),
+        (
+            "caf\u00e9 noir".encode("latin-1"),
+            "utf-8",
+            "not utf-8 text at byte 3, line 1: it is probably cp1252: .* --encoding cp1252",
+        ),
+        (b"ab\xe2\x82", "utf-8", "not utf-8 text at byte 2, line 1:"),
         (b"no mark", "utf-16", "not utf-16 text at byte 0:"),
         (b"a+2AA-", "utf-7", "lone surrogates .* --encoding"),
     ],
@@ -106,7 +151,7 @@ def test_a_text_that_cannot_be_trained_on_is_refused(
 ) -> None:
     path = str(tmp_path / "missing.txt") if data is None else file_in(tmp_path, data)
     with pytest.raises(TextError, match=f"^{re.escape(path)}: .*{says}"):
-        load_corpus([path], encoding)
+        load_corpus([path], Reading(encoding))
 
 
 def test_a_min_count_that_leaves_one_symbol_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from charrnn.core.vocab import NORMALIZATIONS, normalized
 from charrnn.data import reading
 from charrnn.data.corpus import load_corpus
 from charrnn.data.normalization import SAFE_CUT
-from charrnn.data.reading import STDIN, byte_blocks, characters, read_text
+from charrnn.data.reading import Reading, byte_blocks, characters, decoded, read_text, same_encoding
+from charrnn.data.sources import STDIN
 from tests.data.texts import file_in, give_stdin, text_of
 
 few = settings(deadline=None, max_examples=50, derandomize=True)
@@ -30,15 +31,16 @@ def read_in_blocks(data: bytes, encoding: str, form: str, block: int) -> tuple[s
         try:
             return "".join(blocks), remarks
         except TextError as error:
-            return str(error), []
+            return ": ".join(str(error).split(": ")[:2]), []
 
 
 def read_whole(data: bytes, encoding: str, form: str) -> tuple[str, list[str]]:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        hint = "convert it to UTF-8, as iconv does, or train with its --encoding"
-        return f"t: not {encoding} text at byte {len(data) - len(error.object) + error.start}: {hint}", []
+        at = len(data) - len(error.object) + error.start
+        place = f"byte {at}" + f", line {data[:at].count(10) + 1}" * (encoding == "utf-8")
+        return f"t: not {encoding} text at {place}", []
     remarks = ["t: dropped the byte-order mark"] if text.startswith("\ufeff") else []
     text = text.removeprefix("\ufeff")
     remarks += ["t: CR LF became LF"] if "\r\n" in text else []
@@ -81,7 +83,7 @@ def test_read_text_reads_a_file_in_the_same_way(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("encoding", "text"), [("utf-16", "żółw 😀\n"), ("latin-1", "déjà\n"), ("gbk", "漢字ab\n")])
 def test_other_encodings_can_be_read(tmp_path: Path, encoding: str, text: str) -> None:
-    assert text_of(load_corpus([file_in(tmp_path, text.encode(encoding))], encoding)) == text
+    assert text_of(load_corpus([file_in(tmp_path, text.encode(encoding))], Reading(encoding))) == text
 
 
 def test_a_folder_means_its_txt_files_in_order(tmp_path: Path) -> None:
@@ -91,6 +93,7 @@ def test_a_folder_means_its_txt_files_in_order(tmp_path: Path) -> None:
     file_in(tmp_path / "d.txt", b"below", "e.txt")
     read = load_corpus([str(tmp_path)])
     assert (text_of(read), read.sources) == ("10.txta.txtb.txt", (str(tmp_path),))
+    assert read.remarks == (f"{tmp_path}: 3 texts; left out: 1 hidden, 1 not *.txt, 1 folder",)
 
 
 def test_stdin_and_pipes_can_be_read_between_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,12 +124,62 @@ def test_an_impossible_file_name_is_refused(source: str) -> None:
 @pytest.mark.parametrize("encoding", ["nonsense", "", "rot13", "hex", "undefined", "nul\0"])
 def test_an_encoding_that_is_not_of_text_is_refused(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(UsageError, match=f"^--encoding {encoding}: "):
-        load_corpus([file_in(tmp_path, b"abc")], encoding)
+        load_corpus([file_in(tmp_path, b"abc")], Reading(encoding))
+
+
+def test_the_text_before_a_wrong_byte_is_passed_on() -> None:
+    blocks = decoded([b"ab\nc\xc3", b"\xa9d\n\xe2", b"\x82e\n"], "t", "UTF8")
+    assert [next(blocks), next(blocks), next(blocks)] == ["ab\nc", "éd\n", ""]
+    with pytest.raises(TextError, match=r"^t: not UTF8 text at byte 8, line 3: "):
+        next(blocks)
+
+
+@few
+@given(st.binary(max_size=12), st.integers(1, 5))
+def test_wrong_bytes_are_replaced_as_python_does(data: bytes, size: int) -> None:
+    blocks = [data[i : i + size] for i in range(0, len(data), size)]
+    assert "".join(decoded(blocks, "t", "utf-8", "replace")) == data.decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("data", "likely"),
+    [("déjà".encode("latin-1"), "cp1252"), (b"a\x81", "latin-1"), ("déjà".encode("utf-16"), "utf-16")],
+)
+def test_the_error_of_a_wrong_byte_names_the_likely_encoding(data: bytes, likely: str) -> None:
+    with pytest.raises(
+        TextError, match=f"it is probably {likely}: .* `iconv -f {likely} -t utf-8`.* --encoding {likely}$"
+    ):
+        list(decoded([data], "t", "utf-8"))
+    assert data.decode(likely)
+
+
+def test_an_encoding_has_several_names() -> None:
+    assert same_encoding("UTF8", "utf-8")
+    assert same_encoding("latin-1", "ISO-8859-1")
+    assert not same_encoding("utf-16", "utf-16-le")
+    assert same_encoding("nul\0", "nul\0")
+    assert not same_encoding("nonsense", "utf-8")
+
+
+@pytest.mark.parametrize(("encoding", "remarked"), [("utf-16-le", True), ("utf-16-be", True), ("utf-8", False)])
+def test_utf_16_without_a_mark_is_remarked(encoding: str, remarked: bool) -> None:
+    remarks: list[str] = []
+    "".join(characters([b"", "some text\0\n".encode(encoding)], "t", "utf-8", "none", remarks))
+    assert [f"--encoding {encoding}" in remark for remark in remarks] == [True] * remarked
+
+
+@pytest.mark.parametrize("size", [1, 2, 99])
+@pytest.mark.parametrize(("data", "remarked"), [(b"a\rb\r", True), (b"a\rb", True), (b"a\rb\n", False), (b"ab", False)])
+def test_lines_that_end_with_cr_alone_are_remarked(data: bytes, remarked: bool, size: int) -> None:
+    remarks: list[str] = []
+    blocks = [data[i : i + size] for i in range(0, len(data), size)]
+    assert "".join(characters(blocks, "t", "utf-8", "none", remarks)) == data.decode()
+    assert [r"tr '\r' '\n'" in remark for remark in remarks] == [True] * remarked
 
 
 def test_a_folder_without_texts_is_refused(tmp_path: Path) -> None:
     file_in(tmp_path, b"abc", "a.md")
-    with pytest.raises(TextError, match=r"no \*\.txt files"):
+    with pytest.raises(TextError, match=r"no \*\.txt files in this folder \(1 not \*\.txt\)"):
         load_corpus([str(tmp_path)])
 
 

@@ -91,7 +91,7 @@ def texts() -> dict[str, str]:
     mixed = [line for lines in zip(*(lines[-20:] for lines in talk.values()), strict=True) for line in lines]
     return {
         "names.txt": "\n".join(names) + "\n",
-        "yesterday.log": "\n".join(log(21, 300)) + "\n",
+        "yesterday.log": "\n".join(log(21, 1200)) + "\n",
         "today.log": "\n".join(today) + "\n",
         **{f"{name}.txt": "\n".join(lines[:-20]) + "\n" for name, lines in talk.items()},
         "mixed.txt": "\n".join(mixed) + "\n",
@@ -124,11 +124,21 @@ def test_new_names_are_sampled_also_by_a_pattern(folder: RecipeFolder) -> None:
 
 
 def test_the_most_unusual_lines_of_a_log_are_those_that_were_inserted(folder: RecipeFolder) -> None:
-    _, *rows = folder.output["Unusual lines in a log"].splitlines()
-    assert {row.split("\t")[1] for row in rows[:3]} == {*UNUSUAL}
+    _, *rows, said = folder.output["Unusual lines in a log"].splitlines()
+    assert {row.split(" ", 2)[2] for row in rows[:3]} == {*UNUSUAL}
     alarms = folder.lines("alarms.txt")
-    assert [line for line in alarms if line in UNUSUAL] == UNUSUAL
+    assert [line for line in alarms if line.split(" ", 2)[2] in UNUSUAL] == alarms[:3]
     assert len(alarms) < 20
+    assert (folder.lines("found.txt"), said) == (alarms, "exit code 3: look at found.txt")
+
+
+def test_a_model_of_a_log_is_trained_further_and_its_drift_is_shown(folder: RecipeFolder) -> None:
+    assert folder.output["A model that keeps up with its log"].splitlines() == ["checkpoints/log-next.npz"]
+    rows = [row.split("\t") for row in folder.lines("drift.tsv")]
+    assert [(row[0], row[1], row[6]) for row in rows] == [
+        (str(n), str(min(20, 64 - n)), "today.log") for n in (1, 21, 41, 61)
+    ]
+    assert not (folder.path / "checkpoints" / "log-next.npz").exists()
 
 
 def test_each_line_is_assigned_to_its_language(folder: RecipeFolder) -> None:
