@@ -8,6 +8,7 @@ from pathlib import Path
 
 from charrnn.checkpoint.paths import folder
 from charrnn.checkpoint.store import CheckpointStore
+from charrnn.cli.losses import HELD_OUT, curves, loss_chart
 from charrnn.cli.options import in_units, models
 from charrnn.cli.streams import Output
 from charrnn.cli.summary import model_record
@@ -55,12 +56,15 @@ def best_bits(state: TrainState) -> str:
 
 
 def comparison(paths: Sequence[Path], states: Sequence[TrainState], output: Output) -> None:
-    """Write models side by side: their results, and the settings in which they differ."""
+    """Write models side by side: results, settings in which they differ, on a terminal their held-out losses."""
     columns = [facts(path, state) for path, state in zip(paths, states, strict=True)]
     rows = [(name, *(column.get(name, "-") for column in columns)) for name in columns[0]]
     kept = [each for each in rows if each[0] in RESULTS or len({*each[1:]}) > 1]
     head = ("", *(path.stem for path in paths))
     output.raw(table(head, kept if output.to_terminal else [head, *kept], sys.stdout))
+    if output.to_terminal:
+        held_out = {path.stem: curves(state).get(HELD_OUT, []) for path, state in zip(paths, states, strict=True)}
+        output.raw(loss_chart({name: points for name, points in held_out.items() if points}, sys.stdout))
 
 
 def facts(path: Path, state: TrainState) -> dict[str, str]:

@@ -116,8 +116,9 @@ def existing_model(name: str | None, quiet: bool, argument: str | None = None) -
     """Return the file of the model that --model names, or an argument; without a name the newest, noted on stderr."""
     if name is not None and argument is not None:
         raise UsageError(f"{argument} and --model {name}: name the model once")
-    if name is not None or argument is not None:
-        return named_model(str(name or argument), "--model")
+    given = argument if name is None else name
+    if given is not None:
+        return named_model(given, "--model")
     found = models()
     if not found:
         raise CheckpointError(f"{folder()}: no models yet: train one with `charrnn train`, or name one with -m")

@@ -98,7 +98,11 @@ def train(
         "--more N|TIME", "With --resume, train for N more steps (2000), or this much longer (5m)."
     ),
     save_every: str = option("--save-every N|TIME", "Steps (200) or time (30s) between saves.", "30s"),
-    sample_every: str | None = option("--sample-every N|TIME", "Steps or time between samples shown during training."),
+    sample_every: str | None = option(
+        "--sample-every N|TIME",
+        "Steps or time between samples shown during training; 0 for none.",
+        shown="five previews on a terminal",
+    ),
     resume: bool = option("--resume", "Continue training the model, or start it if it does not exist.", False),
     init_from: str | None = option(
         "--init-from MODEL", "Start from the best weights of another model.", autocompletion=options.model_names
@@ -148,8 +152,7 @@ def train(
     with nullcontext() if dry_run else sole_writer(store):
         state, text = start(store, request)
         deadline = fit_to_budget(state, text, request, began)
-        sample_timer = Timer(sample_every, "--sample-every") if sample_every is not None else None
-        reporter = Reporter(store.name, state, output, sample_timer)
+        reporter = Reporter(store.name, state, output, sample_every)
         if dry_run:
             reporter.corpus_notes(text)
             return print_estimate(store.name, state, text, output)

@@ -1,13 +1,15 @@
 """The training loop of the command: reports, saves, deadline and interrupts."""
 
+import time
 from dataclasses import dataclass
 
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli.reporter import Reporter, Timer
 from charrnn.cli.streams import Interrupt
 from charrnn.core.errors import CheckpointError, DivergedError
+from charrnn.core.ops import Ids
 from charrnn.core.state import TrainState
-from charrnn.core.train import EvalReport, Report, StepReport, train
+from charrnn.core.train import EvalReport, Report, StepReport, split_text, train, validate, validation_text
 from charrnn.data.corpus import Corpus
 from charrnn.evaluation.text import score, score_ids
 from charrnn.parallel.executor import ParallelExecutor
@@ -15,6 +17,7 @@ from charrnn.terminal.streams import say
 from charrnn.training.time_budget import Deadline, Stopwatch
 
 CHECKED_CHARS = 64  # characters that a model must be able to score before it is saved
+EARLY, EARLY_COST = 2.0, 1.5  # seconds after the start of a run with a budget in time, and those of a validation
 
 
 @dataclass
@@ -60,6 +63,20 @@ class Saver:
         self.timer.restart()
 
 
+def early_validation_due(state: TrainState, deadline: Deadline) -> bool:
+    """Return whether to validate before the first time that the run itself would, so that people see a figure early.
+
+    Only runs with a budget in time, whose length depends on the machine anyway, and only if it takes a moment.
+    """
+    seconds = time.perf_counter() - deadline.start
+    return not state.history and state.step > 0 and seconds > EARLY and 0 < deadline.per_validation < EARLY_COST
+
+
+def held_out(saver: Saver) -> Ids:
+    """Return the held-out part of the run's text."""
+    return split_text(saver.state.config, saver.state.model.config, saver.text.ids)[1]
+
+
 def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadline | None) -> None:
     """Train, and save before the first step, during training and at the end, so that the file is always complete."""
     state, name = saver.state, saver.store.name
@@ -67,6 +84,9 @@ def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadli
     try:
         for report in train(state, saver.text.ids, ParallelExecutor, score):
             reporter.show(report)
+            if deadline and early_validation_due(state, deadline):
+                for result in validate(state, validation_text(held_out(saver)), score):
+                    reporter.show(result)
             if interrupt.number:
                 break
             to_save = saver.due(report)
