@@ -1,11 +1,13 @@
 """The table of commands. The module of a command is imported when that command runs, so that the others stay fast."""
 
 from collections import UserDict
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 from typer.main import get_command
 
 from charrnn.cli.parsing import prepare
@@ -19,12 +21,35 @@ COMMANDS = {  # name, which is that of the module: (function, first line of its 
 
 
 class Command(TyperCommand):
-    """A command that parses its values without pydantic."""
+    """A command that parses its values without pydantic, and lists its options in groups."""
+
+    groups: Mapping[str, Sequence[str]] = {}  # title -> names of parameters; the other options come last
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line."""
-        prepare(self.get_params(ctx))
-        return super().parse_args(ctx, args)
+        """Parse the command line; an option of another program is refused with the name that it has here."""
+        parameters = self.get_params(ctx)
+        prepare(parameters)
+        try:
+            return super().parse_args(ctx, args)
+        except TyperException as error:
+            from charrnn.cli.foreign_options import with_hint
+
+            raise with_hint(error, [flag for parameter in parameters for flag in parameter.opts]) from error
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, each group of options and the other options into the help."""
+        left, arguments = dict[str, tuple[str, str]](), list[tuple[str, str]]()
+        for parameter in self.get_params(ctx):
+            name, text = parameter.get_help_record(ctx) or ("", "")
+            if parameter.param_type_name == "argument":
+                arguments.append((parameter.metavar or "", text))
+            else:
+                left[parameter.name] = name, text
+        groups = {title: [left.pop(name) for name in names if name in left] for title, names in self.groups.items()}
+        for title, rows in {"Arguments": arguments, **groups, "Options": [*left.values()]}.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 class LazyCommands(UserDict[str, Any]):
@@ -35,7 +60,8 @@ class LazyCommands(UserDict[str, Any]):
             module, (function, _) = import_module(f"charrnn.cli.{name}"), COMMANDS[name]
             program = typer.Typer(add_completion=False, rich_markup_mode=None)
             program.command(name, cls=Command)(getattr(module, function))
-            self.data[name] = get_command(program)
+            self.data[name] = command = get_command(program)
+            command.groups = getattr(module, "HELP_GROUPS", {})  # type: ignore[attr-defined]
         return self.data[name]
 
 

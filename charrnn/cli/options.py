@@ -37,9 +37,9 @@ def option(names: str, text: str, default: object = None, *, shown: object = Non
     return typer.Option(default, *words, metavar=metavar, **more)
 
 
-def argument(metavar: str, text: str) -> Any:
-    """Return a typer argument that may be left out or repeated."""
-    return typer.Argument(None, metavar=metavar, show_default=False, help=text)
+def argument(metavar: str, text: str, **more: Any) -> Any:
+    """Return a typer argument that may be left out, and repeated if its parameter is a list."""
+    return typer.Argument(None, metavar=metavar, show_default=False, help=text, **more)
 
 
 def with_settings(settings: Mapping[str, Setting], defaults: Mapping[str, object]) -> Callable[[Command], Command]:
@@ -95,24 +95,36 @@ COLOR = option("--color", "When to use colours.", "auto", callback=set_color, is
 DEBUG = option("--debug", "Show the traceback of an error.", False, callback=set_debug, is_eager=True)
 
 
+def models() -> list[Path]:
+    """Return the files in the folder of models, the newest first."""
+    return sorted(folder().glob("[!.]*.npz"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
 def named_model(name: str, option: str) -> Path:
     """Return the file of the model that an option names; raises CheckpointError if it does not exist."""
     path = model_path(name, option)
     if not path.exists():
-        raise CheckpointError(f"{path}: no such model: train it with `charrnn train`, or name another with {option}")
+        names = [model.stem for model in models()]
+        there = f"{folder()} has {', '.join(names[:10])}{', …' * (len(names) > 10)}; " if names else ""
+        raise CheckpointError(
+            f"{path}: no such model: {there}train it with `charrnn train`, or name another with {option}"
+        )
     return path
 
 
-def existing_model(name: str | None, quiet: bool) -> Path:
-    """Return the file of the model with a name; without a name the newest one, which is noted on stderr."""
-    if name is not None:
-        return named_model(name, "--model")
-    models = sorted(folder().glob("[!.]*.npz"), key=lambda path: path.stat().st_mtime_ns)
-    if not models:
+def existing_model(name: str | None, quiet: bool, argument: str | None = None) -> Path:
+    """Return the file of the model that --model names, or an argument; without a name the newest, noted on stderr."""
+    if name is not None and argument is not None:
+        raise UsageError(f"{argument} and --model {name}: name the model once")
+    given = argument if name is None else name
+    if given is not None:
+        return named_model(given, "--model")
+    found = models()
+    if not found:
         raise CheckpointError(f"{folder()}: no models yet: train one with `charrnn train`, or name one with -m")
     if not quiet:
-        say(f"model: {models[-1]}")
-    return models[-1]
+        say(f"model: {found[0]}")
+    return found[0]
 
 
 def duration(text: str, option: str) -> float:

@@ -1,5 +1,6 @@
 """Reports on a run: notes and progress for people on stderr, JSON events for programs on stdout."""
 
+import sys
 import time
 from dataclasses import asdict
 from itertools import islice
@@ -18,7 +19,7 @@ from charrnn.core.train import Report, StepReport
 from charrnn.data.corpus import Corpus
 from charrnn.data.sources import BUNDLED, shown
 from charrnn.terminal.progress import Progress
-from charrnn.terminal.streams import say
+from charrnn.terminal.streams import can_overwrite, columns, say
 
 MAX_STEP_EVENTS = 1000  # approximately, per run: enough for a plot
 SAMPLE_CHARS = 200
@@ -41,15 +42,43 @@ class Timer:
         self.began = time.monotonic()
 
 
+class Milestones:
+    """The moments of the previews that nobody asked for: some shares of a run, the first one soon after its start."""
+
+    SHARES = (0.01, 0.05, 0.15, 0.4, 1.0)
+    FIRST = 3.0  # seconds after the start: then the first is due, whatever the share
+
+    def __init__(self, state: TrainState) -> None:
+        self.state, self.began = state, time.monotonic()
+        self.left = [share for share in self.SHARES if share * state.config.steps > state.step]
+
+    def due(self, step: int) -> bool:
+        """Return whether the moment has come, after a step."""
+        soon = self.left[:1] == [self.SHARES[0]] and time.monotonic() - self.began >= self.FIRST
+        return bool(self.left) and (soon or step >= self.left[0] * self.state.config.steps)
+
+    def restart(self) -> None:
+        """Wait for the next share of the run."""
+        self.left = [share for share in self.left[1:] if share * self.state.config.steps > self.state.step]
+
+
 class Reporter:
     """Reports on a run to a person, unless `output` is quiet, and to a program, if `output` is JSON."""
 
-    def __init__(self, name: str, state: TrainState, output: Output, sample_timer: Timer | None = None) -> None:
+    def __init__(self, name: str, state: TrainState, output: Output, sample_every: str | None = None) -> None:
         self.name, self.state, self.output = name, state, output
-        self.sample_timer = sample_timer if output.json or not output.quiet else None
+        self.sample_timer = self.timer_of_samples(sample_every)
         self.every = max(1, state.config.steps // MAX_STEP_EVENTS)
         self.progress: Progress | None = None
         self.began, self.chars = time.perf_counter(), 0
+
+    def timer_of_samples(self, every: str | None) -> Timer | Milestones | None:
+        """Return the timer of --sample-every; without the option, on a terminal and without --json, the milestones."""
+        if every == "0" or (self.output.quiet and not self.output.json):
+            return None
+        if every is not None:
+            return Timer(every, "--sample-every")
+        return Milestones(self.state) if can_overwrite(sys.stderr) and not self.output.json else None
 
     def event(self, event: str, **values: object) -> None:
         """Write a JSON event."""
@@ -115,9 +144,10 @@ class Reporter:
         state, step = self.state, self.state.step
         rng = np.random.default_rng([state.config.seed, step, Purpose.PREVIEW])
         characters = continuation(state.model, state.vocab, "", rng, temperature=0.8)
-        text = "".join(islice(characters, SAMPLE_CHARS))
+        brief = isinstance(self.sample_timer, Milestones)
+        text = "".join(islice(characters, 3 * columns(sys.stderr) if brief else SAMPLE_CHARS))
         if self.progress:
-            self.progress.preview(step, text)
+            self.progress.preview(step, text, brief)
         self.event("sample", step=step, text=text)
 
     def close(self) -> None:

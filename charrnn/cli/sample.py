@@ -18,6 +18,7 @@ from charrnn.terminal.streams import Color
 
 def sample(
     context: typer.Context,
+    name: str | None = options.argument("MODEL", "The model, like --model.", autocompletion=options.model_names),
     model: str | None = options.MODEL,
     length: int = option("--length -n N", "Characters to write; -1 for no end.", 1000, min=-1),
     prompt: str | None = option("--prompt -p TEXT", "Text to continue."),
@@ -57,6 +58,7 @@ def sample(
     For example:
 
     \b
+    charrnn sample novel
     charrnn sample -m novel -n 500 -p "It was " -t 0.7
     charrnn sample -m novel --prompt-file letter.txt --no-echo --unknown skip
     charrnn sample -m novel -n -1 | head -n 5
@@ -90,7 +92,7 @@ def sample(
     max_length = None if length == -1 else length
     wanted = SampleOptions(max_length, filters, stops, scored=json)  # refuses wrong values before a model is looked for
     output = Output(json, quiet)
-    path = options.existing_model(model, quiet)
+    path = options.existing_model(model, quiet, name)
     network, vocab, config, origin = CheckpointStore(path).load_model()
     allowed = alphabet(vocab, only, ban or "")
     if allowed is not None:
@@ -103,7 +105,7 @@ def sample(
 
         limits = ConstraintOptions(regex, grammar, json_schema, no_copy)
         limits.check(bool(stops))
-        trained = Model(network, vocab, config, origin, path, model or str(path))
+        trained = Model(network, vocab, config, origin, path, model or name or str(path))
         prompt_ids = vocab.encode(text)
         echoed = prompt_ids[: 0 if no_echo else None]
         constraints = constraint_factory(trained, allowed, prompt_ids, echoed, max_length, limits, output)

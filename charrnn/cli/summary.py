@@ -8,6 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from charrnn.cli.losses import curves, loss_chart
 from charrnn.cli.options import in_units
 from charrnn.cli.streams import Output
 from charrnn.core.config import VALIDATION_CHARS
@@ -18,15 +19,12 @@ from charrnn.core.vocab import Vocab
 from charrnn.data.corpus import Corpus
 from charrnn.data.sources import shown
 from charrnn.plots import display_width
-from charrnn.plots.loss_curve import curve
 from charrnn.terminal.card import card
-from charrnn.terminal.streams import NOTES, can_overwrite, columns, say
+from charrnn.terminal.streams import NOTES, can_overwrite, say
 from charrnn.training.estimate import estimate, training_memory
 
 NOISE_BITS = 0.02  # per character: a smaller difference between two validations is taken for noise
-SUMMARY_LABEL_COLUMNS, MODEL_LABEL_COLUMNS = 10, 18  # before the values of the cards
 SYMBOL_COLUMNS = 60  # for the symbols of a vocabulary, so that their line has at most 80 columns
-LEGEND = ". training  o held out  * best; bits per character"
 
 # ---- the plan ----
 
@@ -69,9 +67,10 @@ def print_summary(name: str, state: TrainState, seconds: float, chars: int) -> N
     next_command = f"charrnn sample -m {shlex.quote(path)}"
     suggestion = advice(state)
     if can_overwrite(sys.stderr):
-        rows = summary_rows(state, seconds, chars, columns(sys.stderr) - SUMMARY_LABEL_COLUMNS)
+        rows = summary_rows(state, seconds, chars)
         rows |= {"advice": suggestion} if suggestion else {}
-        NOTES.write(card(f"{name} is done", rows | {"next": f"write samples: {next_command}"}, sys.stderr))
+        drawn = card(f"{name} is done", rows | {"next": f"write samples: {next_command}"}, sys.stderr)
+        NOTES.write(loss_chart(curves(state), sys.stderr) + drawn)
         return
     fields = summary_fields(name, state, seconds, chars) | {"done": in_log(name)}
     say(" ".join(f"{key}={value}" for key, value in fields.items()))
@@ -86,16 +85,15 @@ def in_log(value: str) -> str:
     return value if is_word else json.dumps(value, ensure_ascii=False)
 
 
-def summary_rows(state: TrainState, seconds: float, chars: int, width: int) -> dict[str, str]:
-    """Return the rows of the card, with a plot of the losses at most `width` columns wide."""
+def summary_rows(state: TrainState, seconds: float, chars: int) -> dict[str, str]:
+    """Return the rows of the card."""
     step, steps = state.step, state.config.steps
     rows = {"steps": f"{step:,} of {steps:,}{stop_reason(state)}"}
     if state.best:
         rows["held out"] = best_score(state, digits=3)
     if chars:
         rows["time"] = f"{in_units(seconds)}, {chars / seconds:,.0f} characters per second"
-    plot = loss_plot(state, width)
-    return rows | ({"losses": plot} if plot else {})
+    return rows
 
 
 def best_score(state: TrainState, digits: int) -> str:
@@ -127,15 +125,6 @@ def stop_reason(state: TrainState) -> str:
     if state.step >= state.config.steps or not out_of_patience(state):
         return ""
     return f", after {state.config.patience} validations without a new best (--patience)"
-
-
-def loss_plot(state: TrainState, width: int) -> str:
-    """Return a plot of the losses with its legend; empty for fewer than two validations."""
-    history, best = state.history, state.best
-    if len(history) < 2:
-        return ""
-    in_bits = [(step, bits(train_loss), bits(loss)) for step, train_loss, loss in history]
-    return f"{curve(in_bits, best.step if best else None, width)}\n{LEGEND}"
 
 
 def advice(state: TrainState) -> str:
@@ -184,7 +173,7 @@ def model_rows(state: TrainState, file_bytes: int) -> dict[str, str]:
     """Return the rows of a model's card, by label."""
     config, origin = state.model.config, state.origin
     weights, training = state.model.vector.nbytes / 1e6, training_memory(state) / 1e6
-    plot, suggestion = loss_plot(state, columns(sys.stdout) - MODEL_LABEL_COLUMNS), advice(state)
+    suggestion = advice(state)
     losses = [f"{step:,}: {bits(t):.3f} / {bits(v):.3f}" for step, t, v in state.history[-10:]]
     return {
         "network": f"{config}, embedding {config.embed_size}",
@@ -196,7 +185,6 @@ def model_rows(state: TrainState, file_bytes: int) -> dict[str, str]:
         **({"started from": state.init_from} if state.init_from is not None else {}),
         "training": training_settings(state),
         "held out": best_score(state, digits=4),
-        **({"losses": plot} if plot else {}),
         **({"advice": suggestion} if suggestion and state.step else {}),
         "file": f"{file_bytes / 1e6:,.1f} MB",
         "train / held out": "\n".join(losses) or "-",

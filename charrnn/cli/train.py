@@ -8,12 +8,14 @@ import typer
 
 from charrnn.cli import options
 from charrnn.cli.options import Setting, option
+from charrnn.cli.settings_sources import typed, use_file, use_preset
 from charrnn.cli.streams import Interrupt, Output, die_by_signal
 from charrnn.core import config
 from charrnn.core.config import ModelConfig, TrainConfig, require
 from charrnn.core.errors import UsageError
 from charrnn.terminal.streams import Color
 from charrnn.training.defaults import Budget
+from charrnn.training.presets import PRESETS
 
 SETTINGS: dict[str, Setting] = {  # of the network and the run, by the names of their fields: type, metavar, help
     "cell": (Literal[config.CELL_NAMES], None, "Type of recurrent layer: plain or gated."),
@@ -21,20 +23,20 @@ SETTINGS: dict[str, Setting] = {  # of the network and the run, by the names of 
     "hidden_size": (int, "N", "Units per layer."),
     "num_layers": (int, "N", "Number of layers, at most 12."),
     "embed_size": (int, "N", "Size of the symbol embedding."),
-    "dropout": (float, "P", "Fraction of each layer's outputs to drop in training; higher for small texts."),
+    "dropout": (float, "P", "Fraction of each layer's outputs to drop in training."),
     "variational_dropout": (float, "P", "Like --dropout, with one mask for all steps of a window."),
     "zoneout": (float, "P", "Fraction of units that keep their previous state."),
     "ensemble": (int, "N", "Number of networks to train side by side, one core each; the model is their mean."),
     "seq_len": (int, "N", "Characters per window."),
-    "batch_size": (int, "N", "Number of text streams to read in parallel; fewer for small texts."),
-    "optimizer": (Literal[config.OPTIMIZER_NAMES], None, "Optimization method; soap for 500,000 characters or more."),
-    "lr": (float, "X", "Peak learning rate; 0.007 with soap."),
+    "batch_size": (int, "N", "Number of text streams to read in parallel."),
+    "optimizer": (Literal[config.OPTIMIZER_NAMES], None, "Optimization method."),
+    "lr": (float, "X", "Peak learning rate."),
     "schedule": (Literal[config.SCHEDULE_NAMES], None, "Learning-rate schedule after warm-up."),
     "warmup": (int, "N", "Steps until the learning rate reaches its peak."),
     "weight_decay": (float, "X", "Decay rate of the weight matrices; decoupled from the gradient with adamw and soap."),
     "grad_clip": (float, "X", "Maximum norm of the gradient."),
     "val_fraction": (float, "X", "Fraction of the text to hold out, from its end; 0 holds out none."),
-    "eval_every": (int, "N", "Steps between validations; by default ten per run, fewer if they are slow."),
+    "eval_every": (int, "N", "Steps between validations."),
     "patience": (int, "N", "Stop after N validations without a new best; 0 never stops."),
     "lines": (bool, None, "Treat each line as an independent example."),
     "min_count": (int, "N", "Replace characters that occur fewer than N times by one unknown symbol."),
@@ -42,9 +44,46 @@ SETTINGS: dict[str, Setting] = {  # of the network and the run, by the names of 
     "normalize": (Literal["none", "nfc", "nfd"], None, "Unicode normalization of the text."),
     "seed": (int, "N", "Random seed: the same seed, text and options give the same file."),
 }
+HELP_GROUPS = {  # the options in the order of the help, by the names of their parameters
+    "Network": ["cell", "activation", "hidden_size", "num_layers", "embed_size", "ensemble", "init_from"],
+    "Text": ["lines", "ignore", "min_count", "encoding", "normalize", "val_fraction"],
+    "Budget": ["epochs", "steps", "time_", "more", "patience", "threads", "dry_run"],
+    "Optimization": [
+        "preset",
+        "config_file",
+        "optimizer",
+        "lr",
+        "schedule",
+        "warmup",
+        "grad_clip",
+        "batch_size",
+        "seq_len",
+        "seed",
+    ],
+    "Regularisation": ["dropout", "variational_dropout", "zoneout", "weight_decay"],
+    "Output": [
+        "model",
+        "resume",
+        "force",
+        "save_every",
+        "eval_every",
+        "sample_every",
+        "json",
+        "quiet",
+        "color",
+        "debug",
+        "help",
+    ],
+}
 FIELDS = {**ModelConfig.__dataclass_fields__, **TrainConfig.__dataclass_fields__}
-ADAPTIVE = ("eval_every",)  # settings without a fixed default
-DEFAULTS = {name: FIELDS[name].default for name in SETTINGS if name in FIELDS and name not in ADAPTIVE}
+ADAPTIVE = {  # settings whose default depends on the text or the run
+    "dropout": "0 to 0.3, by the size of the text",
+    "batch_size": "1 to 32, by the size of the text",
+    "optimizer": "soap for 500,000 characters or more, else adamw",
+    "lr": "0.007 with soap, else 0.004",
+    "eval_every": "a tenth of the run, or more where validations are slow",
+}
+DEFAULTS = {name: FIELDS[name].default for name in SETTINGS if name in FIELDS} | ADAPTIVE
 
 
 @options.with_settings(SETTINGS, {**DEFAULTS, "normalize": "none"})
@@ -61,7 +100,11 @@ def train(
         "--more N|TIME", "With --resume, train for N more steps (2000), or this much longer (5m)."
     ),
     save_every: str = option("--save-every N|TIME", "Steps (200) or time (30s) between saves.", "30s"),
-    sample_every: str | None = option("--sample-every N|TIME", "Steps or time between samples shown during training."),
+    sample_every: str | None = option(
+        "--sample-every N|TIME",
+        "Steps or time between samples shown during training; 0 for none.",
+        shown="five previews on a terminal",
+    ),
     resume: bool = option("--resume", "Continue training the model, or start it if it does not exist.", False),
     init_from: str | None = option(
         "--init-from MODEL", "Start from the best weights of another model.", autocompletion=options.model_names
@@ -71,6 +114,15 @@ def train(
     ),
     force: bool = option("--force", "Replace an existing model.", False),
     dry_run: bool = option("--dry-run", "Show what would be done and how long it would take; write no file.", False),
+    preset: Literal[tuple(PRESETS)] | None = option(  # type: ignore[valid-type]
+        "--preset", "Named settings, which other options override.", callback=use_preset, is_eager=True
+    ),
+    config_file: str | None = option(
+        "--config FILE",
+        "TOML file with values of these options, which the command line overrides.",
+        callback=use_file,
+        is_eager=True,
+    ),
     threads: int | None = options.THREADS,
     json: bool = options.JSON,
     quiet: bool = options.QUIET,
@@ -100,11 +152,12 @@ def train(
     save_timer = Timer(save_every, "--save-every")
     store = open_store(model, sources)
     output = Output(json, quiet)
+    if preset is not None:
+        output.note(f"preset {preset}: {typed(PRESETS[preset])}")
     with nullcontext() if dry_run else sole_writer(store):
         state, text = start(store, request)
         deadline = fit_to_budget(state, text, request, began)
-        sample_timer = Timer(sample_every, "--sample-every") if sample_every is not None else None
-        reporter = Reporter(store.name, state, output, sample_timer)
+        reporter = Reporter(store.name, state, output, sample_every)
         if dry_run:
             reporter.corpus_notes(text)
             return print_estimate(store.name, state, text, output)
@@ -128,12 +181,14 @@ def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def chosen_budget(context: typer.Context, **given: int | str | None) -> Budget:
-    """Return the budget that was given, or the default one; the command line takes precedence over variables."""
-    budgets = {name: value for name, value in given.items() if value is not None}
-    typed = {name: budgets[name] for name in budgets if options.source(context, name) == "COMMANDLINE"}
-    if len(typed or budgets) > 1:
+    """Return the budget that was given, or the default one: from the command line, else a variable, else a file."""
+    budgets = dict[str, int | str]()
+    for place in ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP"):
+        sources = {name: value for name, value in given.items() if options.source(context, name) == place}
+        budgets = budgets or {name: value for name, value in sources.items() if value is not None}
+    if len(budgets) > 1:
         raise UsageError("--steps, --epochs, --time and --more: give one of them")
-    for name, value in (typed or budgets).items():
+    for name, value in budgets.items():
         if name == "time_":
             return Budget("seconds", options.duration(str(value), "--time"))
         if name == "more" and not (str(value).isascii() and str(value).isdecimal()):

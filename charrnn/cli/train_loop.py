@@ -1,6 +1,8 @@
 """The training loop of the command: reports, saves, deadline and interrupts."""
 
+import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from charrnn.checkpoint.store import CheckpointStore
@@ -9,7 +11,7 @@ from charrnn.cli.start import is_finished
 from charrnn.cli.streams import Interrupt
 from charrnn.core.errors import CheckpointError, DivergedError
 from charrnn.core.state import TrainState
-from charrnn.core.train import EvalReport, Report, StepReport, split_text, train
+from charrnn.core.train import EvalReport, Report, StepReport, split_text, train, validate, validation_text
 from charrnn.data.corpus import Corpus
 from charrnn.evaluation.anomaly import calibrated
 from charrnn.evaluation.text import score, score_ids
@@ -18,6 +20,7 @@ from charrnn.terminal.streams import say
 from charrnn.training.time_budget import Deadline, Stopwatch
 
 CHECKED_CHARS = 64  # characters that a model must be able to score before it is saved
+EARLY, EARLY_COST = 2.0, 1.5  # seconds after the start of a run with a budget in time, and those of a validation
 
 
 @dataclass
@@ -100,6 +103,23 @@ def in_update(error: BaseException) -> bool:
     return any(frame.f_globals.get("__name__") == "charrnn.core.optim" for frame in frames)
 
 
+def early_validation_due(state: TrainState, deadline: Deadline) -> bool:
+    """Return whether to validate before the first time that the run itself would, so that people see a figure early.
+
+    Only runs with a budget in time, whose length depends on the machine anyway, and only if it takes a moment.
+    """
+    seconds = time.perf_counter() - deadline.start
+    return not state.history and state.step > 0 and seconds > EARLY and 0 < deadline.per_validation < EARLY_COST
+
+
+def early_validation(saver: Saver, deadline: Deadline | None) -> Iterator[EvalReport]:
+    """Validate if an early validation is due, and yield its reports."""
+    state = saver.state
+    if deadline and early_validation_due(state, deadline):
+        _, held_out = split_text(state.config, state.model.config, saver.text.ids)
+        yield from validate(state, validation_text(held_out), score)
+
+
 def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadline | None) -> None:
     """Train, and save before the first step, during training and at the end, so that the file is always complete.
 
@@ -111,6 +131,8 @@ def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadli
     try:
         for report in train(state, saver.text.ids, executor, score):
             reporter.show(report)
+            for result in early_validation(saver, deadline):
+                reporter.show(result)
             if interrupt.number:
                 break
             to_save = saver.due(report)

@@ -51,3 +51,15 @@ def joins(character: str, before: str) -> bool:
     flag = ord(character) in FLAGS and len(before) == 1 and ord(before) in FLAGS
     emoji = before.endswith(ZERO_WIDTH_JOINER) and category(before[0]) == category(character) == "So"
     return flag or emoji or not width(character)
+
+
+def folded(line: str, room: int) -> list[str]:
+    """Return a line in parts of at most `room` terminal cells, where a wide character needs at least two."""
+    parts, used = [""], 0
+    for character in line:
+        if used + width(character) > room and parts[-1]:
+            parts.append("")
+            used = 0
+        parts[-1] += character
+        used += width(character)
+    return parts

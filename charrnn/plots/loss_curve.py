@@ -1,13 +1,9 @@
-"""Losses over time, drawn in characters: a sparkline that grows with training, and a plot of two curves."""
+"""A series of losses of any length, drawn as a sparkline that grows with training."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-from charrnn.plots.terminal_chart import Points, plot_width, with_axes
-
 SPARKS = "▁▂▃▄▅▆▇█"
-MAX_COLUMNS = 60  # of a plot
-PLOT_ROWS = 8
 
 
 class Trace:
@@ -43,34 +39,3 @@ def level(value: float, values: Sequence[float], levels: int) -> int:
     """Return the level of a value, from 0, among equal levels between the least and the greatest of `values`."""
     low, high = min(values), max(values)
     return min(levels - 1, int((value - low) / (high - low) * levels)) if high > low else 0
-
-
-def curve(history: Sequence[tuple[int, float, float]], best: int | None, columns: int) -> str:
-    """Plot the losses of two or more validations: `.` for training, `o` for held-out text, `*` for the best step.
-
-    The history has a step, its training loss and its held-out loss per entry. The greatest held-out loss is the top:
-    the training loss, which begins far above it, enters the plot later. Only ASCII and no colours, so that it is right
-    in every encoding and font.
-    """
-    training, held_out = [(step, loss) for step, loss, _ in history], [(step, loss) for step, _, loss in history]
-    top, bottom = max(loss for _, loss in held_out), min(loss for _, loss in training + held_out)
-    labels = [f"{top:.2f}", *[""] * (PLOT_ROWS - 2), f"{bottom:.2f}"]
-    width = plot_width(columns, labels, MAX_COLUMNS)
-    start, end = history[0][0], history[-1][0]
-    rows = [[" "] * width for _ in range(PLOT_ROWS)]
-    steps = [start + (end - start) * x / (width - 1) for x in range(width)]
-    marks = [(".", training, step) for step in steps] + [("o", held_out, step) for step in steps]
-    for character, points, step in marks if best is None else [*marks, ("*", held_out, best)]:
-        value, x = between(points, step), round((step - start) / (end - start) * (width - 1))
-        if value <= top:
-            rows[PLOT_ROWS - 1 - level(value, (bottom, top), PLOT_ROWS)][x] = character
-    return "\n".join(with_axes(["".join(row) for row in rows], labels, width, start, end, "step"))
-
-
-def between(points: Points, x: float) -> float:
-    """Return y at x on the straight lines between points."""
-    for (x1, y1), (x2, y2) in pairwise(points):
-        if x <= x2:
-            share = (x - x1) / (x2 - x1)
-            return min(max(y1, y2), y1 + share * (y2 - y1))  # rounding must not exceed the top of the plot
-    return points[-1][1]

@@ -1,17 +1,19 @@
-"""Charts drawn in characters: their axes, and lines on a logarithmic scale in Braille dots or in ASCII letters."""
+"""Charts drawn in characters: their axes, and lines in Braille dots or in ASCII letters."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from string import ascii_lowercase
 
 Points = Sequence[tuple[float, float]]  # x, y of a line; above 0 where the axis is logarithmic
-Box = tuple[float, float, int, int]  # x of the left and right edge, powers of ten of the lower and upper edge
+Measure = Callable[[float], float]  # of y: its logarithm, or y itself
+Box = tuple[float, float, float, float, Measure]  # x of the left and right edge, measures of the lower and upper edge
 
 BRAILLE = 0x2800
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # of a Braille character, by column and row
 MAX_COLUMNS = 120  # of a chart
 DECADE_ROWS = 13  # at most, below the highest
+LINEAR_ROWS = 10
 LINE_COLOURS = (36, 33, 35, 32, 34, 31)  # ANSI codes
 
 
@@ -29,16 +31,26 @@ def with_axes(rows: Sequence[str], labels: Sequence[str], width: int, start: flo
     return [*lines, f"{indent} +{'-' * width}", f"{indent}  {scale}"]
 
 
-def chart(lines: Mapping[str, Points], columns: int, across: str, dots: bool, colored: bool = False) -> str:
-    """Draw lines, by name, in at most `columns` columns; `across` names the x axis, y must be above 0.
+def chart(
+    lines: Mapping[str, Points],
+    columns: int,
+    across: str,
+    dots: bool,
+    colored: bool = False,
+    linear: bool = False,
+    most: int = MAX_COLUMNS,
+) -> str:
+    """Draw lines, by name, in at most `columns` columns and `most` beside the labels; `across` names the x axis.
 
-    In ASCII the lines differ by their letters, without colours; where two share a cell, the later one is drawn.
+    The y axis is logarithmic, for values above 0, or `linear`. In ASCII the lines differ by their letters, without
+    colours; where two share a cell, the later one is drawn.
     """
     xs, ys = zip(*(point for points in lines.values() for point in points), strict=True)
     start, end = min(xs), max(xs)
-    labels, low, high = decades(min(ys), max(ys))
-    width = plot_width(columns, labels, MAX_COLUMNS)
-    rows = list(drawn(list(lines.values()), (width, len(labels)), (start, end, low, high), dots, colored))
+    labels, low, high = heights(min(ys), max(ys)) if linear else decades(min(ys), max(ys))
+    width = plot_width(columns, labels, most)
+    box = start, end, low, high, float if linear else math.log10
+    rows = list(drawn(list(lines.values()), (width, len(labels)), box, dots, colored))
     names = [painted(name if dots else f"{letter(k)} {name}", k, colored) for k, name in enumerate(lines)]
     key = f"{' ' * max(map(len, labels))}  {'   '.join(names)}"
     return "\n".join([*with_axes(rows, labels, width, start, end, f" {across} "), key])
@@ -68,6 +80,16 @@ def decades(least: float, most: float) -> tuple[list[str], int, int]:
     return rows, powers[-1], high
 
 
+def heights(least: float, most: float) -> tuple[list[str], float, float]:
+    """Return the label of each row of a linear axis, and its least and greatest value, which differ."""
+    if most - least < 0.02:  # the labels have two digits
+        least, most = least - 0.01, most + 0.01
+    labels = [""] * LINEAR_ROWS
+    for row in (0, LINEAR_ROWS // 2, LINEAR_ROWS - 1):
+        labels[row] = f"{most - (most - least) * row / (LINEAR_ROWS - 1):.2f}"
+    return labels, least, most
+
+
 def drawn(lines: Sequence[Points], size: tuple[int, int], box: Box, dots: bool, colored: bool) -> Iterator[str]:
     """Yield the rows of a drawing of (width, height), without blanks at their ends."""
     (width, height), (dots_across, dots_down) = size, (2, 4) if dots else (1, 1)
@@ -84,14 +106,14 @@ def drawn(lines: Sequence[Points], size: tuple[int, int], box: Box, dots: bool, 
 
 def trail(points: Points, size: tuple[int, int], box: Box) -> Iterator[tuple[int, int]]:
     """Yield the grid positions (column, row) of a line: one in every column, and those between where it is steep."""
-    import numpy as np  # late: the loss curve, which the command line imports at its start, needs only the axes
+    import numpy as np  # late: the command line imports this module at its start
 
-    (width, height), (start, end, low, high) = size, box
+    (width, height), (start, end, low, high, measure) = size, box
     xs, ys = np.array(points).T
     columns = np.arange(width)
     positions = start + (end - start) * columns / (width - 1)
     inside = (positions >= xs[0] - 1e-9) & (positions <= xs[-1] + 1e-9)
-    values = np.interp(positions, xs, np.log10(ys))
+    values = np.interp(positions, xs, [measure(y) for y in ys])
     rows = np.rint((high - values) / (high - low) * (height - 1)).astype(int)
     before = None
     for column, row in zip(columns[inside].tolist(), rows[inside].tolist(), strict=True):

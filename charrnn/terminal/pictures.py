@@ -9,7 +9,7 @@ from typing import TextIO
 
 from charrnn.plots.display_width import visible
 from charrnn.plots.heatmap import Cluster, Heatmap, Scale, fold, text_colour
-from charrnn.plots.terminal_chart import BRAILLE, Points, chart
+from charrnn.plots.terminal_chart import BRAILLE, MAX_COLUMNS, Points, chart
 from charrnn.terminal.card import wrapped
 from charrnn.terminal.streams import can_show, columns, has_color, is_terminal
 
@@ -63,8 +63,12 @@ def color_number(colour: str) -> int:
     return 16 + 36 * red + 6 * green + blue
 
 
-def line_chart(lines: Mapping[str, Points], across: str, stream: TextIO) -> str:
-    """Return a chart as wide as a stream: in dots if they can be shown and need no letters to tell lines apart."""
+def line_chart(lines: Mapping[str, Points], across: str, stream: TextIO, linear: bool = False) -> str:
+    """Return a chart as wide as a stream: in dots if they can be shown and need no letters to tell lines apart.
+
+    A logarithmic chart has at most MAX_COLUMNS columns, a `linear` one as many as the stream.
+    """
     in_color, can_dot = has_color(stream), can_show(sys.stderr, chr(BRAILLE))  # stdout is UTF-8 whatever its terminal
     dots = can_dot and os.environ.get("TERM") not in ("dumb", "linux") and (in_color or len(lines) == 1)
-    return chart(lines, columns(stream), across, dots, in_color)
+    width = columns(stream)
+    return chart(lines, width, across, dots, in_color, linear, most=width if linear else MAX_COLUMNS)

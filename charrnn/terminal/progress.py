@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Never
 
+from charrnn.plots import display_width
 from charrnn.plots.display_width import visible
 from charrnn.plots.loss_curve import SPARKS, Trace
 from charrnn.terminal.streams import NOTES, can_overwrite, can_show, columns, has_color, say
@@ -23,6 +24,12 @@ LAYOUTS = {  # of the bar, by the least columns that each needs: time left, spee
     0: "{percentage:3.0f}% {remaining} left, {postfix.bits:.2f} bits",
 }
 SAMPLE_MARGIN = "  | "  # before each line of a preview
+
+
+def two_lines(text: str, room: int) -> list[str]:
+    """Return the first two lines of a text that are not empty, folded and cut at `room` terminal cells."""
+    folded = [line for part in text.split("\n") if part.strip() for line in display_width.folded(part, room)]
+    return folded[:2]
 
 
 def layout(width: int) -> str:
@@ -104,10 +111,11 @@ class Progress:
             losses = f"train_bits={train_bits:.4f} val_bits={bits:.4f}"
             self.line(f"step={step} steps={self.steps} {losses} best={str(best).lower()}")
 
-    def preview(self, step: int, text: str) -> None:
-        """Show a sample of what the network writes at a step."""
+    def preview(self, step: int, text: str, brief: bool = False) -> None:
+        """Show a sample of what the network writes at a step; `brief`, as two lines of the terminal."""
         if self.bar is not None:
-            lines = [SAMPLE_MARGIN + visible(line) for line in text.split("\n")]
+            lines = two_lines(text, columns(sys.stderr) - len(SAMPLE_MARGIN)) if brief else text.split("\n")
+            lines = [SAMPLE_MARGIN + visible(line) for line in lines]
             self.bar.write("\n".join([f"step {step:>7,}  writes", *lines]), NOTES)
         else:
             say(f"step={step} steps={self.steps} sample={json.dumps(text, ensure_ascii=False)}")

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from charrnn import __version__
+from charrnn.cli.train import HELP_GROUPS
 from tests.helpers import cli_page
 from tests.helpers.command import ENVIRONMENT, TEXT, charrnn, in_bash, ok
 
 COMMANDS = ("train", "sample", "eval", "info")
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 FLAG = r"(?<![\w-])--?[a-z][\w-]*"
+OPTIONS = r"(?ms)^(?:Options|Network):\n.*"  # of a command's help: everything from the first group of options on
 HEAVY = """
 import atexit, sys
 atexit.register(lambda: print(sorted({"numpy", "tqdm", "rich", "pydantic"} & sys.modules.keys()), file=sys.stderr))
@@ -78,6 +80,18 @@ def test_help_version_and_completion_import_nothing_heavy(args: list[str], env: 
     assert not env or result.text == "train\n"
 
 
+def test_every_option_of_train_is_in_one_group_of_the_help() -> None:
+    groups = re.findall(r"(?m)^(\w+):\n((?:  .*\n)+)", help_of("train"))
+    assert [title for title, _ in groups] == ["Arguments", *HELP_GROUPS]
+    flags = [flag for _, body in groups for flag in re.findall(r"(?m)^  (?:-\w, )?(--[\w-]+)", body)]
+    assert sorted(flags) == sorted(re.findall(r"--[\w-]+", " ".join(o.head for o in cli_page.options("train"))))
+    assert "list[" not in help_of("train") + help_of("eval") + help_of("info")
+
+
+def test_a_default_that_depends_on_the_text_is_described() -> None:
+    assert bare("Default: 0 to 0.3, by the size of the text.") in bare(help_of("train"))
+
+
 # ---- docs/cli.md ----
 
 
@@ -93,7 +107,7 @@ def test_only_outdated_tables_are_replaced() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_page_has_the_help_of_each_option_word_for_word(name: str) -> None:
-    shown, options = help_of(name).split("Options:\n")[1], cli_page.options(name)
+    (shown,), options = re.findall(OPTIONS, help_of(name)), cli_page.options(name)
     assert len(options) == len(re.findall(r"(?m)^  -", shown))
     for head, meaning, default in options:
         text = f"{meaning.split(' [')[0]} Default: {default}." if default else meaning
@@ -103,7 +117,7 @@ def test_the_page_has_the_help_of_each_option_word_for_word(name: str) -> None:
 @pytest.mark.parametrize("name", ["sample", "eval"])
 def test_every_option_of_a_command_has_an_example_in_the_document_and_in_the_help(name: str) -> None:
     shared = {head for head, *_ in cli_page.options("info")}
-    for text in (DOCUMENT.split("\n## Examples\n")[1].split("\n## ")[0], help_of(name).split("Options:\n")[0]):
+    for text in (DOCUMENT.split("\n## Examples\n")[1].split("\n## ")[0], re.sub(OPTIONS, "", help_of(name))):
         used = re.findall(FLAG, " ".join(re.findall(rf"charrnn {name} (.*)", text)))
         names = [re.findall(FLAG, head) for head, *_ in cli_page.options(name) if head not in shared]
         assert [flags for flags in names if not {*flags} & {*used}] == []

@@ -2,10 +2,11 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from charrnn.cli.reporter import Timer
+from charrnn.cli.reporter import Milestones, Timer
 from tests.conftest import Run
 from tests.helpers.command import SHORT, TEXT, ok
 
@@ -30,6 +31,23 @@ def test_a_timer_is_due_every_n_steps_or_seconds(monkeypatch: pytest.MonkeyPatch
     timer.restart()
     now[0] = 419.0
     assert due | {now[0]: timer.due(4)} == {100: False, 219: False, 220: True, 300: True, 419: False}
+
+
+def test_previews_are_due_at_shares_of_the_run_and_the_first_one_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    state = SimpleNamespace(step=0, config=SimpleNamespace(steps=1000))
+    milestones, due = Milestones(state), []  # type: ignore[arg-type]
+    for state.step in range(1, 1001):
+        now[0] = 100.0 + state.step  # the first is due after three seconds, before a hundredth of the run
+        if milestones.due(state.step):
+            due.append(state.step)
+            milestones.restart()
+    assert due == [3, 50, 150, 400, 1000]
+    state.step = 200  # resumed
+    resumed = Milestones(state)  # type: ignore[arg-type]
+    now[0] += 100.0
+    assert [step for step in (201, 399, 400) if resumed.due(step)] == [400]
 
 
 def test_json_is_one_event_per_line_from_start_to_done(trained: Run) -> None:

@@ -1,3 +1,4 @@
+import os
 import signal
 from pathlib import Path
 
@@ -14,6 +15,20 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_other_bytes() -> N
     assert first == second != other
     assert len(first.decode()) == 81
     assert first.endswith(b"\n")
+
+
+def test_the_model_is_an_argument_or_an_option_and_named_once() -> None:
+    line = ("sample", "-n", 30, "--seed", 1, "-q")
+    assert ok(*line, "a").out == ok(*line, "-m", "a").out == ok(*line, "checkpoints/a.npz").out
+    refused(charrnn(*line, "a", "-m", "b"), 2, "name the model once")
+
+
+def test_a_missing_model_is_refused_with_the_names_of_those_that_exist(model: Path) -> None:
+    for i in range(11):
+        path = model.with_name(f"m{i}.npz")
+        path.write_bytes(b"")
+        os.utime(path, (i, i))
+    refused(charrnn("sample", "nobody"), 1, "checkpoints/nobody.npz: no such model: checkpoints has a, m10, ", "m2, …;")
 
 
 def test_a_random_seed_is_noted_and_can_be_used_again() -> None:

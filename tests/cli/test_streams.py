@@ -133,7 +133,7 @@ def test_an_invalid_model_file_is_refused_and_not_changed(model: Path, how: str)
         ("paint",),
         ("--paint",),
         ("sample", "--paint"),
-        ("sample", "text"),
+        ("sample", "a", "text"),
         ("sample", "-n", "many"),
         ("sample", "-n"),
         ("train", "a.txt", "--hidden-size", "big"),

@@ -40,13 +40,17 @@ def options(name: str = "") -> list[Option]:
     if name:
         command = command.get_command(context, name)
         context = command.make_context(name, [], parent=context, resilient_parsing=True)
-    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
+    parameters = command.get_params(context)
+    if name:
+        order = [each for names in command.groups.values() for each in names]
+        parameters.sort(key=lambda parameter: order.index(parameter.name) if parameter.name in order else len(order))
+    records = [parameter.get_help_record(context) for parameter in parameters]
     return [option(*record) for record in records if record[0].startswith("-")]
 
 
 def option(head: str, text: str) -> Option:
     """Parse a record of the help."""
-    meaning, default, limit = re.fullmatch(r"(.*?)(?: Default: (\S+)\.)?(?:  (\[.*\]))?", text, re.S).groups()  # type: ignore[union-attr]
+    meaning, default, limit = re.fullmatch(r"(.*?)(?: Default: (.+)\.)?(?:  (\[.*\]))?", text, re.S).groups()  # type: ignore[union-attr]
     return Option(re.sub("[<>]", "", head), f"{meaning} {limit}" if limit else meaning, default or "")
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import get_character_cell_size
 
-from charrnn.plots.display_width import drawable, joins, visible, width
+from charrnn.plots.display_width import drawable, folded, joins, visible, width
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,10 @@ def test_combining_characters_join_the_cluster_before(text: str, drawn: str) -> 
         else:
             parts.append(character)
     assert parts == re.split(" (?!$)", drawn)
+
+
+def test_a_line_is_folded_by_terminal_cells() -> None:
+    assert folded("abcdef", 4) == ["abcd", "ef"]
+    assert folded("a猫猫b", 3) == ["a猫", "猫b"]
+    assert folded("e\u0301e\u0301", 1) == ["e\u0301", "e\u0301"]
+    assert folded("", 3) == [""]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn.plots.terminal_chart import DECADE_ROWS, MAX_COLUMNS, chart, plot_width, with_axes
+from charrnn.plots.terminal_chart import DECADE_ROWS, LINEAR_ROWS, MAX_COLUMNS, chart, plot_width, with_axes
 
 LINES = st.dictionaries(
     st.sampled_from(["tanh", "gru", "a name that is long"]),
@@ -77,6 +77,32 @@ def test_a_chart_fits_its_columns_and_marks_every_one_that_a_line_crosses(
     assert all(marked_columns) or longest == 0
     assert [name for name in lines if name in key] == [*lines]
     assert math.isclose(float(rest[-1].split()[0]), 0)
+
+
+# ---- linear ----
+
+
+def test_a_linear_chart_has_equal_steps_for_equal_differences() -> None:
+    drawing = chart(
+        {"falls": [(0.0, 3.0), (9.0, 1.0)], "stays": [(3.0, 1.0), (9.0, 1.0)]}, 16, "step", False, linear=True
+    )
+    assert drawing.split("\n") == [
+        "3.00 |a",
+        *(f"     |{' ' * k}a" for k in range(1, 5)),
+        "1.89 |     a",
+        *(f"     |{' ' * k}a" for k in range(6, 9)),
+        "1.00 |   bbbbbbb",
+        "     +----------",
+        "      0  step  9",
+        "      a falls   b stays",
+    ]
+
+
+def test_a_linear_chart_of_one_value_is_a_line_in_the_middle_and_may_be_wide() -> None:
+    drawing = chart({"a": [(0.0, 2.0), (1.0, 2.0)]}, 207, "step", True, linear=True, most=207)
+    (marked,) = [row for row in body(drawing)[:LINEAR_ROWS] if row]
+    assert len(marked) == 201 == 207 - len("2.00 |")
+    assert drawing.startswith("2.01 |")
 
 
 # ---- axes ----

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from charrnn.checkpoint.store import CheckpointStore
-from charrnn.terminal.progress import LAYOUTS, Progress, layout
+from charrnn.terminal.progress import LAYOUTS, Progress, layout, two_lines
 from tests.conftest import Run
 from tests.helpers.command import NETWORK, Result, charrnn, ok, on_terminal
 
@@ -65,12 +65,37 @@ def test_validations_and_previews_are_above_the_bar_and_the_summary_below(work: 
     assert re.fullmatch(r"step +40  train \d\.\d{3}  held out \d\.\d{3} bits per character  best so far", lines[scored])
     report = "\n".join(lines[scored:])
     assert re.search(
+        r"\n\d\.\d\d \|.*\n(.*\|.*\n)+[^|]+training   held out   \(bits per character\)\n"
         r"checkpoints/a.npz is done\nsteps +40 of 40\nheld out  \d\.\d{3} bits per character, best at step 40\n"
-        r"time +\S+, \S+ characters per second\nlosses +(\d\.\d\d \|.*\n)( +\|.*\n)+( +\d\.\d\d \|.*\*\n)"
-        r"[^|]+\nnext +write samples: charrnn sample -m checkpoints/a.npz\n",
+        r"time +\S+, \S+ characters per second\n(advice[^|]+)?"
+        r"next +write samples: charrnn sample -m checkpoints/a.npz\n",
         report,
     )
     assert "\x1b" not in on_terminal(*TRAIN, "--color", "never", streams="stderr").err
+
+
+def test_five_previews_of_two_lines_are_the_default_on_a_terminal(trained: Run, work: Path) -> None:
+    lines = drawn(on_terminal(*TRAIN, streams="stderr", columns=50))
+    starts = [i for i, line in enumerate(lines) if re.match(r"step +\d+  writes", line)]
+    assert [lines[i].split()[1] for i in starts] == ["1", "2", "6", "16", "40"]
+    for i in starts:
+        shown = [line for line in lines[i + 1 : i + 4] if line.startswith("  | ")]
+        assert len(shown) == 2
+        assert max(map(len, shown)) <= 50
+    assert Path("checkpoints/a.npz").read_bytes() == trained.model.read_bytes()
+
+
+@pytest.mark.parametrize("options", [("--sample-every", "0"), ("--json",), ("-q",)])
+def test_there_are_no_previews_with_these_options(work: Path, options: tuple[str, ...]) -> None:
+    result = on_terminal(*TRAIN, *options, streams="stderr")
+    assert "writes" not in result.err
+    assert '"event": "sample"' not in result.text
+
+
+def test_a_preview_is_folded_at_the_width_of_the_terminal() -> None:
+    assert two_lines("\n\nabcdefg\n\nhij\nk", 4) == ["abcd", "efg"]
+    assert two_lines("ab\n \n猫猫猫\nk", 5) == ["ab", "猫猫"]
+    assert two_lines("\n", 5) == []
 
 
 def test_a_run_shortened_by_its_time_budget_ends_with_a_full_bar(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +173,6 @@ def test_previews_change_no_byte_of_the_run_and_work_in_a_resumed_one(trained: R
 
 
 def test_an_invalid_interval_is_refused_by_name(work: Path) -> None:
-    for value in ("often", "0", "-1"):
+    for value in ("often", "0s", "-1"):
         result = charrnn("train", "a.txt", "--sample-every", value)
         assert (result.code, result.err.split(":")[1].split(" ")[1]) == (2, "--sample-every")
