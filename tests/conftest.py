@@ -7,6 +7,9 @@ from typing import NamedTuple
 import pytest
 
 from tests.helpers.command import NETWORK, TEXT, Result, ok
+from tests.helpers.signals import ignore_in_python
+
+ignore_in_python()
 
 
 class Run(NamedTuple):

@@ -122,7 +122,7 @@ def duration(text: str, option: str) -> float:
         parts = [(text, "s")]
     if "".join(number + unit for number, unit in parts) not in (text, f"{text}s") or not parts:
         raise UsageError(f"{option} {text}: not a time: write it as 90, 30s, 3m or 1h30m")
-    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    seconds = math.fsum(float(number) * UNITS[unit] for number, unit in parts)
     if not 0 < seconds < math.inf:
         raise UsageError(f"{option} {text}: must be above 0 and finite")
     return seconds
@@ -140,7 +140,7 @@ def in_units(seconds: float) -> str:
 def use_threads(count: int | None, *, shared: bool = False) -> None:
     """Use `count` cores, or all if None, and one per matrix product or all if `shared`; call before importing numpy."""
     cores.limit = count
-    cores.limit_product_threads(cores.core_count() if shared else 1)
+    cores.limit_product_threads(1 + cores.startable_threads(cores.core_count() - 1) if shared else 1)
 
 
 def source(context: typer.Context, name: str) -> str:

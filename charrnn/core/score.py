@@ -95,7 +95,7 @@ def merged(pieces: list[tuple[int, float]]) -> list[tuple[int, float]]:
     """Merge neighbours until there are at most MAX_PIECES."""
     while len(pieces) > MAX_PIECES:
         pairs = [pieces[i : i + 2] for i in range(0, len(pieces), 2)]
-        pieces = [(sum(chars for chars, _ in pair), sum(nats for _, nats in pair)) for pair in pairs]
+        pieces = [(sum(chars for chars, _ in pair), math.fsum(nats for _, nats in pair)) for pair in pairs]
     return pieces
 
 

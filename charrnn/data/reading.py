@@ -65,8 +65,17 @@ def byte_blocks(file: IO[bytes], name: str) -> Iterator[bytes]:
 
 
 def observed(raw: Iterable[bytes], observer: Callable[[bytes], None], thread: "Executor") -> Iterator[bytes]:
-    """Yield blocks while another thread passes them to an observer, in order and at most one block behind."""
-    pending = thread.submit(observer, b"")
+    """Yield blocks while another thread passes them to an observer, in order and at most one block behind.
+
+    Where the system does not let the thread start, this one does it.
+    """
+    try:
+        pending = thread.submit(observer, b"")
+    except RuntimeError:
+        for block in raw:
+            observer(block)
+            yield block
+        return
     for block in raw:
         pending.result()
         pending = thread.submit(observer, block)
@@ -142,10 +151,11 @@ def spooled(name: str, stack: ExitStack) -> IO[bytes] | None:
 
 def temporary_file_error(error: OSError) -> TextError:
     """Return the error for a temporary file that cannot be written; it names the folder."""
-    folder = tempfile.gettempdir()
-    return TextError(
-        f"{folder}: {error.strerror}: the text's ids are stored there while it is in use; set TMPDIR to another folder"
-    )
+    advice = "the text's ids are stored there while it is in use; set TMPDIR to another folder"
+    try:
+        return TextError(f"{tempfile.gettempdir()}: {error.strerror}: {advice}")
+    except FileNotFoundError:
+        return TextError(f"no usable temporary folder: {advice}")
 
 
 class Reader:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import fsum
 
 from charrnn.plots.terminal_chart import Points, plot_width, with_axes
 
@@ -35,7 +36,7 @@ class Trace:
         """Return the series so far in at most `width` characters, scaled from its lowest to its highest mean."""
         count = min(width, len(self.means))
         cuts = [round(i * len(self.means) / count) for i in range(count + 1)] if count else []
-        heights = [sum(self.means[a:b]) / (b - a) for a, b in pairwise(cuts)]
+        heights = [fsum(self.means[a:b]) / (b - a) for a, b in pairwise(cuts)]
         return "".join(SPARKS[level(height, heights, len(SPARKS))] for height in heights)
 
 

@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, takewhile
+from math import fsum
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -102,7 +103,7 @@ class SampleWriter:
             text += self.stops.held
         self.written += len(text)
         scored = finish and self.written and self.losses
-        return Piece(self.index, text, finish, sum(self.losses[: self.written]) / self.written if scored else None)
+        return Piece(self.index, text, finish, fsum(self.losses[: self.written]) / self.written if scored else None)
 
 
 def samples(
