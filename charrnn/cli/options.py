@@ -79,7 +79,7 @@ def model_names(incomplete: str) -> list[str]:
 
     Shells insert what they are offered as it is, and zsh evaluates it: so only names that need no quoting are offered.
     """
-    names = (path.stem for path in folder().glob("[!.]*.npz"))
+    names = (path.stem for path in folder().glob("[!.]*.npz") if path.is_file())
     return sorted(name for name in names if name.startswith(incomplete) and NEEDS_NO_QUOTES.fullmatch(name))
 
 
@@ -107,7 +107,7 @@ def existing_model(name: str | None, quiet: bool) -> Path:
     """Return the file of the model with a name; without a name the newest one, which is noted on stderr."""
     if name is not None:
         return named_model(name, "--model")
-    models = sorted(folder().glob("[!.]*.npz"), key=lambda path: path.stat().st_mtime_ns)
+    models = sorted(filter(Path.is_file, folder().glob("[!.]*.npz")), key=lambda path: path.stat().st_mtime_ns)
     if not models:
         raise CheckpointError(f"{folder()}: no models yet: train one with `charrnn train`, or name one with -m")
     if not quiet:

@@ -46,24 +46,24 @@ class Score:
         )
 
     @property
-    def nats_per_char(self) -> float:
-        """The mean loss in nats per character. Raises ZeroDivisionError if no character was scored."""
-        return self.nats / self.chars
+    def nats_per_char(self) -> float | None:
+        """The mean loss in nats per character; like the next ones None if no character was scored."""
+        return self.nats / self.chars if self.chars else None
 
     @property
-    def bits_per_char(self) -> float:
+    def bits_per_char(self) -> float | None:
         """The mean loss in bits per character."""
-        return bits(self.nats_per_char)
+        return bits(self.nats / self.chars) if self.chars else None
 
     @property
-    def perplexity(self) -> float:
+    def perplexity(self) -> float | None:
         """exp(nats per character): the number of equally likely characters with the same loss."""
-        return math.exp(min(self.nats_per_char, 700.0))  # larger ones overflow a float
+        return math.exp(min(self.nats / self.chars, 700.0)) if self.chars else None  # larger ones overflow
 
     @property
     def accuracy(self) -> float | None:
         """The share of characters that were the most likely ones."""
-        return None if self.hits is None else self.hits / self.chars
+        return None if self.hits is None or not self.chars else self.hits / self.chars
 
 
 class Tally:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 LIBRARIES = ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM", "BLIS_NUM")
 Result = TypeVar("Result")
 limit: int | None = None  # set by --threads; None allows all cores that the process may run on
+product_threads: int | None = None  # of a matrix product, where they are not those that the environment sets
 
 
 def core_count() -> int:
@@ -87,7 +88,7 @@ class Helper:
 def helpers(count: int) -> list[Helper]:
     """Return `count` helpers, which are kept, since starting a thread takes as long as a small pass.
 
-    There are fewer, perhaps none, where the system does not let this process start so many threads.
+    There are fewer, perhaps none, where the system does not let this process start that number of threads.
     """
     started = list[Helper]()
     with suppress(RuntimeError):
@@ -101,7 +102,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def jobs_at_once() -> int:
-    """Return the number of jobs that keep all cores busy, given the cores per product that the environment sets."""
+    """Return the number of jobs that keep all cores busy, given the cores per product that are set."""
+    if product_threads is not None:
+        return max(1, core_count() // product_threads)
     values = (os.environ.get(f"{library}_THREADS") for library in LIBRARIES)
     per_product = next((int(value) for value in values if value and value.isdecimal()), core_count())
     return max(1, core_count() // max(1, per_product))

@@ -6,8 +6,8 @@ the streams has its own gradient, and the batch's gradient is their sum.
 """
 
 from collections.abc import Sequence
-from functools import partial
-from math import fsum
+from functools import partial, reduce
+from operator import add
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class ParallelExecutor:
             self.gradient += other
         K = len(self.model.networks)
         states = [[after for _, after in done[k::K]] for k in range(K)]
-        return fsum(loss for loss, _ in done) / K, [layer for parts in states for layer in joined(parts)]
+        return reduce(add, (loss for loss, _ in done)) / K, [layer for parts in states for layer in joined(parts)]
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Run independent jobs of the optimizer on all cores."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from charrnn.plots.display_width import drawable, joins, width
+from charrnn.plots.display_width import EMOJI_SELECTOR, drawable, joins, width
 
 Piece = tuple[str, NDArray[Any]]  # part of a text, and a value for each of its code points (N,); NaN if unknown
 
@@ -157,7 +157,7 @@ def drawing(text: str, column: int) -> tuple[str, int]:
         return " " * cells, cells
     if not width(text[0]):
         return NO_BASE + text, 1
-    return text, min(2, sum(map(width, text)))
+    return text, 2 if EMOJI_SELECTOR in text else min(2, sum(map(width, text)))
 
 
 def fold(line: Iterable[Cluster], columns: int) -> Iterator[list[Cluster]]:

@@ -1,8 +1,9 @@
 """Losses over time, drawn in characters: a sparkline that grows with training, and a plot of two curves."""
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise
-from math import fsum
+from operator import add
 
 from charrnn.plots.terminal_chart import Points, plot_width, with_axes
 
@@ -36,7 +37,7 @@ class Trace:
         """Return the series so far in at most `width` characters, scaled from its lowest to its highest mean."""
         count = min(width, len(self.means))
         cuts = [round(i * len(self.means) / count) for i in range(count + 1)] if count else []
-        heights = [fsum(self.means[a:b]) / (b - a) for a, b in pairwise(cuts)]
+        heights = [reduce(add, self.means[a:b]) / (b - a) for a, b in pairwise(cuts)]
         return "".join(SPARKS[level(height, heights, len(SPARKS))] for height in heights)
 
 

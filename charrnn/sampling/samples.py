@@ -11,9 +11,9 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 from itertools import islice, takewhile
-from math import fsum
+from operator import add
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -102,8 +102,9 @@ class SampleWriter:
         if finish:
             text += self.stops.held
         self.written += len(text)
-        scored = finish and self.written and self.losses
-        return Piece(self.index, text, finish, fsum(self.losses[: self.written]) / self.written if scored else None)
+        if not (finish and self.written and self.losses):
+            return Piece(self.index, text, finish)
+        return Piece(self.index, text, finish, reduce(add, self.losses[: self.written]) / self.written)
 
 
 def samples(

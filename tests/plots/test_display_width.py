@@ -67,3 +67,11 @@ def test_combining_characters_join_the_cluster_before(text: str, drawn: str) -> 
         else:
             parts.append(character)
     assert parts == re.split(" (?!$)", drawn)
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [("\ud7b0\ud7fb", [0, 0]), ("\u3164\uffa0", [0, 0]), ("\u0600\u06dd\U000110bd", [1, 1, 1]), ("\u00ad", [1])],
+)
+def test_hangul_letters_fillers_and_signs_have_the_width_that_terminals_give_them(text: str, cells: list[int]) -> None:
+    assert [width(c) for c in text] == cells
