@@ -21,3 +21,7 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     return getattr(import_module("charrnn.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from operator import index
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from charrnn.checkpoint.export import torch_state_dict
 from charrnn.checkpoint.paths import model_path
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.core.config import TrainConfig, require
+from charrnn.core.errors import UsageError
 from charrnn.core.model import CharRNN
 from charrnn.core.ops import Array
 from charrnn.core.sample import sample_rng
@@ -27,6 +29,7 @@ from charrnn.core.score import Score
 from charrnn.core.state import Origin
 from charrnn.core.vocab import Vocab
 from charrnn.evaluation.text import score_ids
+from charrnn.parallel.products import single_threaded_products
 from charrnn.sampling.alphabet import alphabet
 from charrnn.sampling.batched import generate
 
@@ -47,6 +50,8 @@ class Model:
 
         The same seed gives the same text on the same machine; without a seed each call gives another text. A
         temperature below 1 is more conservative, above 1 more surprising, and 0 always takes the most likely character.
+        As in every text that is read, CR LF counts as LF, and a byte-order mark at the start is dropped.
+
         Raises UnknownCharacterError for a prompt with characters outside the vocabulary, and UsageError for values out
         of range.
 
@@ -57,11 +62,11 @@ class Model:
         >>> text == model.sample("KING: ", 20, seed=1)
         True
         """
-        require(length >= 0, "length", length, "0 or more")
-        require(seed is None or seed >= 0, "seed", seed, "0 or more")
-        rng = sample_rng(secrets.randbits(32) if seed is None else seed, 0)
-        prompt = self.vocab.normalized(prompt)
-        return prompt + "".join(islice(self.continuation(prompt, rng, temperature), length))
+        length = whole(length, "length")
+        rng = sample_rng(secrets.randbits(32) if seed is None else whole(seed, "seed"), 0)
+        prompt = self.vocab.normalized(as_read(prompt, "prompt"))
+        with single_threaded_products():
+            return prompt + "".join(islice(self.continuation(prompt, rng, temperature), length))
 
     def continuation(self, prompt: str, rng: np.random.Generator, temperature: float) -> Iterator[str]:
         """Yield characters that continue a prompt, endlessly, drawn from `rng`.
@@ -75,7 +80,8 @@ class Model:
     def score(self, text: str) -> Score:
         """Return the loss of a text, as `charrnn eval` computes it.
 
-        Characters outside the vocabulary are counted in `unknown` and excluded from everything else.
+        Characters outside the vocabulary are counted in `unknown` and excluded from everything else. The means are None
+        if no character is left.
 
         >>> score = load("plays").score("The fox, the king and 猫.")
         >>> score.chars, score.unknown
@@ -83,17 +89,40 @@ class Model:
         >>> 0 < score.bits_per_char < 20
         True
         """
-        return score_ids(self.network, [self.vocab.encode(self.vocab.normalized(text))], self.vocab.start_id)
+        ids = self.vocab.encode(self.vocab.normalized(as_read(text, "text")))
+        with single_threaded_products():
+            return score_ids(self.network, [ids], self.vocab.start_id)
 
 
 def continuation(
     network: CharRNN, vocab: Vocab, prompt: str, rng: np.random.Generator, temperature: float
 ) -> Iterator[str]:
     """Yield characters that continue a prompt, endlessly; raises UnknownCharacterError as Model.sample does."""
-    ids = np.concatenate([[vocab.start_id], vocab.encode_known(vocab.normalized(prompt))])
+    ids = np.concatenate([[vocab.start_id], vocab.encode_known(vocab.normalized(as_read(prompt, "prompt")))])
+    try:
+        temperature = float(temperature)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"temperature {temperature!r}: must be a number") from error
     allowed = alphabet(vocab)  # None for all symbols
     filters = {"temperature": temperature} | ({} if allowed is None else {"allowed": allowed})
     return (vocab.characters[i] for i in generate(network, ids, rng, filters))
+
+
+def as_read(text: str, name: str) -> str:
+    """Return a text as it is read from a file: with LF for CR LF, and without a byte-order mark at its start."""
+    if not isinstance(text, str):
+        raise UsageError(f"{name}: must be a str, not {type(text).__name__}")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def whole(value: int, name: str) -> int:
+    """Return a number if it is a whole one, 0 or more; raises UsageError, naming it, if not."""
+    try:
+        number = index(value)
+    except TypeError as error:
+        raise UsageError(f"{name} {value!r}: must be a whole number") from error
+    require(number >= 0, name, number, "0 or more")
+    return number
 
 
 def load(name: str | PathLike[str]) -> Model:
@@ -105,6 +134,8 @@ def load(name: str | PathLike[str]) -> Model:
     >>> model.network.config.cell, len(model.vocab)
     ('gru', 66)
     """
+    if not isinstance(name, str | PathLike):
+        raise UsageError(f"model: must be a name or a path, not {type(name).__name__}")
     path = model_path(fspath(name), "model")
     return Model(*CheckpointStore(path).load_model(), path, fspath(name))
 

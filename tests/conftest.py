@@ -9,6 +9,9 @@ import pytest
 
 from charrnn.core import ops
 from tests.helpers.command import NETWORK, TEXT, Result, ok
+from tests.helpers.signals import ignore_in_python
+
+ignore_in_python()
 
 
 class Run(NamedTuple):

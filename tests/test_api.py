@@ -9,7 +9,7 @@ import pytest
 
 import charrnn
 from charrnn import api
-from charrnn.core.errors import CheckpointError, UnknownCharacterError, UsageError
+from charrnn.core.errors import CharRNNError, CheckpointError, UnknownCharacterError, UsageError
 from tests.helpers.command import ENVIRONMENT, NETWORK, ok
 
 NAMES = ["Model", "load", "to_torch_state_dict"]
@@ -24,6 +24,8 @@ def test_importing_the_package_does_not_import_numpy_until_it_is_needed() -> Non
 def test_the_package_exports_exactly_these_names() -> None:
     assert charrnn.__all__ == NAMES
     assert [getattr(charrnn, name) for name in NAMES] == [api.Model, api.load, api.to_torch_state_dict]
+    assert {*NAMES, "__version__"} <= {*dir(charrnn)}
+    assert (Path(charrnn.__file__).parent / "py.typed").is_file()
     with pytest.raises(AttributeError, match="nothere"):
         _ = charrnn.nothere
 
@@ -74,6 +76,10 @@ def test_invalid_arguments_are_refused_with_a_message(model: Path) -> None:
         ({"seed": -2}, "seed -2"),
         ({"temperature": -1.0}, "temperature -1"),
         ({"temperature": math.nan}, "temperature nan"),
+        ({"temperature": "hot"}, "temperature 'hot': must be a number"),
+        ({"length": 5.0}, "length 5.0: must be a whole number"),
+        ({"length": "5"}, "length '5': must be a whole number"),
+        ({"seed": 1.5}, "seed 1.5: must be a whole number"),
     ]:
         with pytest.raises(UsageError, match=words):
             loaded.sample("fox", **settings)  # type: ignore[arg-type]
@@ -97,3 +103,69 @@ def test_characters_of_a_continuation_come_one_by_one(model: Path) -> None:
     endless = loaded.continuation("fox", np.random.default_rng(3), temperature=1.0)
     again = loaded.continuation("fox", np.random.default_rng(3), temperature=1.0)
     assert [next(endless) for _ in range(70)] == [next(again) for _ in range(70)]
+
+
+def test_values_of_another_type_are_refused_and_whole_numbers_of_numpy_are_not(model: Path) -> None:
+    loaded = charrnn.load("a")
+    assert loaded.sample("fox", np.int64(5), seed=np.uint8(3)) == loaded.sample("fox", 5, seed=3)  # type: ignore[arg-type]
+    for call in (lambda: loaded.sample(b"fox"), lambda: loaded.score(None), lambda: charrnn.load(5)):  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="must be a"):
+            call()
+    for name in ("", "a\0b", "./a\0b.npz"):
+        with pytest.raises(CharRNNError):
+            charrnn.load(name)
+
+
+@pytest.mark.parametrize(("text", "unknown"), [("", 0), ("猫猫", 2), ("\ufeff", 0), ("\ud800", 1)])
+def test_a_text_without_a_known_character_has_no_mean(text: str, unknown: int, model: Path) -> None:
+    score = charrnn.load("a").score(text)
+    assert (score.chars, score.unknown) == (0, unknown)
+    assert (score.nats_per_char, score.bits_per_char, score.perplexity, score.accuracy) == (None, None, None, None)
+
+
+def test_the_text_of_a_form_is_read_like_a_file(model: Path) -> None:
+    """Browsers send CR LF, and files of Windows begin with a byte-order mark."""
+    loaded = charrnn.load("a")
+    assert loaded.sample("\ufefffox\r\nhens", 9, seed=1) == loaded.sample("fox\nhens", 9, seed=1)
+    assert loaded.score("\ufefffox\r\nhens\r\n") == loaded.score("fox\nhens\n")
+    command = ("sample", "-n", 9, "--seed", 1, "-q", "-p")
+    assert ok(*command, "\ufefffox\r\nhens").out == ok(*command, "fox\nhens").out
+
+
+# ---- servers: processes and threads ----
+
+SERVER = """
+import multiprocessing, os, sys, threading
+import charrnn
+from charrnn.parallel import cores
+cores.limit = 2
+TEXT = "7 foxes than 3 hens. " * 1000
+model = charrnn.load("a")
+def scored(_=None):
+    return charrnn.load("a").score(TEXT).nats
+def forked():
+    reader, writer = os.pipe()
+    if not os.fork():
+        os.write(writer, repr(model.score(TEXT).nats).encode())
+        os._exit(0)
+    return float(os.read(reader, 100))
+if __name__ == "__main__":
+    expected = model.score(TEXT).nats  # starts threads
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(scored())) for _ in range(3)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join(60)
+    found.append(forked())
+    for method in ("fork", "spawn", "forkserver"):
+        with multiprocessing.get_context(method).Pool(1) as pool:
+            found += pool.map_async(scored, [0]).get(60)
+    print(len(found), all(abs(nats / expected - 1) < 1e-5 for nats in found))
+"""
+
+
+def test_forks_spawned_processes_and_threads_score_after_the_parent_has(model: Path) -> None:
+    """As the workers of gunicorn --preload and ProcessPoolExecutor do."""
+    Path("server.py").write_text(SERVER)
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "server.py"]  # of 3.12, for a fork with threads
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.returncode) == ("7 True\n", 0), done.stderr

@@ -27,7 +27,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY = {"data": {"core"}, "parallel": {"core"}, "terminal": {"plots"}, "__init__": {"api"}, "__main__": {"cli"}}
 # Rooms that may import a package that is not in the standard library:
 OWNERS = {"numpy": set(FLOOR) - {"__init__", "__main__"}, "typer": {"cli"}, "tqdm": {"terminal"}, "rich": {"terminal"}}
-OWNERS |= {"lark": {"sampling"}, "mpi4py": {"parallel"}, "regex": {"sampling"}}
+OWNERS |= {"lark": {"sampling"}, "mpi4py": {"parallel"}, "regex": {"sampling"}, "threadpoolctl": {"parallel"}}
 MAX_ARROWS = 50
 
 OPENS_FILES = {"checkpoint", "data"}

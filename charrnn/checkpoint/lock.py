@@ -16,22 +16,23 @@ from pathlib import Path
 from charrnn.core.errors import CheckpointError, LockedError
 
 MAX_BYTES = 64  # of a lock, which holds a process id
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # as some network and user-space file systems answer
 SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextmanager
-def held(path: Path, model: str) -> Iterator[None]:
-    """Hold a lock within the context, and remove its file at the end.
+def held(path: Path, model: str) -> Iterator[bool]:
+    """Hold a lock within the context, and remove its file at the end; give False if the file system has no locks.
 
     Raises LockedError, naming the holder, if another process has it, and CheckpointError if there can be no lock.
     `model` is the name for messages.
     """
     try:
-        file = acquired(path, model)
+        file, locked = acquired(path, model)
     except OSError as error:
         raise CheckpointError(f"{model}: cannot be saved there: {error.strerror or error}") from error
     try:
-        yield
+        yield locked
     finally:  # if the removal fails, the lock is still released: a file without its process blocks nobody
         with suppress(OSError):
             if is_at(path, file):
@@ -40,14 +41,14 @@ def held(path: Path, model: str) -> Iterator[None]:
             os.close(file)
 
 
-def acquired(path: Path, model: str) -> int:
-    """Return the descriptor of a lock file that is locked and holds our process id."""
+def acquired(path: Path, model: str) -> tuple[int, bool]:
+    """Return the descriptor of a lock file that holds our process id, and whether the file system could lock it."""
     while True:
         file = opened(path)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = flocked(file)
             if is_at(path, file) and signed(path, file):
-                return file
+                return file, locked
         except BlockingIOError as error:
             other = holder(file)
             os.close(file)
@@ -56,6 +57,17 @@ def acquired(path: Path, model: str) -> int:
             os.close(file)
             raise
         os.close(file)  # its last holder has just removed it, or we have: try again with a new file
+
+
+def flocked(file: int) -> bool:
+    """Lock an open file, and return True; return False if its file system has no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        return False
+    return True
 
 
 def opened(path: Path) -> int:

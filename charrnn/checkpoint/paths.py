@@ -18,4 +18,6 @@ def model_path(name: str, option: str = "--model") -> Path:
     """
     if not name:
         raise UsageError(f"{option}: the name is empty")
+    if "\0" in name:
+        raise UsageError(f"{option}: the name has a NUL character, which no file name has")
     return Path(name) if name.endswith(".npz") or "/" in name else folder() / f"{name}.npz"

@@ -70,16 +70,17 @@ class CheckpointStore:
             raise CheckpointError(f"{self.name}: cannot be saved: {reason(error)}") from error
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[bool]:
         """Hold the model's lock within the context; raises LockedError, naming its holder, if another process has it.
 
+        The context is given whether the file system has locks: without them other processes are not kept away.
         A path that is a device or a folder, or a link to a file of another kind, is refused with a CheckpointError.
         """
         if problem := why_not_replaced(self.name, self.path):
             raise CheckpointError(problem)
-        with held(self.path.with_name(f"{self.path.name}.lock"), self.name):
+        with held(self.path.with_name(f"{self.path.name}.lock"), self.name) as locked:
             self.remove_leftovers()
-            yield
+            yield locked
 
     def remove_leftovers(self) -> None:
         """Remove the temporary files of writers of this model that were killed, as far as possible."""
@@ -162,9 +163,20 @@ def replace_file(path: Path, data: bytes, verify: Callable[[IO[bytes]], object])
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Sync a folder, so that a file renamed into it survives a crash of the machine.
+
+    Some network and user-space file systems have no such operation and answer EINVAL; the file is in place there too.
+    """
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
     finally:
         os.close(folder)
 

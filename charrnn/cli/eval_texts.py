@@ -132,14 +132,14 @@ def score_record(text: str | None, model: str, score: Score, line: str | None = 
         "model": model,
         "chars": score.chars,
         "unknown": score.unknown,
-        "nats_per_char": score.nats_per_char if score.chars else None,
-        "bits_per_char": score.bits_per_char if score.chars else None,
-        "perplexity": score.perplexity if score.chars else None,
-        "accuracy": score.accuracy if score.chars else None,
+        "nats_per_char": score.nats_per_char,
+        "bits_per_char": score.bits_per_char,
+        "perplexity": score.perplexity,
+        "accuracy": score.accuracy,
         **({"ci95_bits_per_char": interval and [bits(end) for end in interval]} if line is None else {}),
     }
 
 
 def bits_column(score: Score) -> str:
     """Return bits per character as a column, a dash if nothing could be scored."""
-    return f"{bits(score.nats_per_char):.4f}" if score.chars else "-"
+    return "-" if score.bits_per_char is None else f"{score.bits_per_char:.4f}"

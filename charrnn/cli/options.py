@@ -79,7 +79,7 @@ def model_names(incomplete: str) -> list[str]:
 
     Shells insert what they are offered as it is, and zsh evaluates it: so only names that need no quoting are offered.
     """
-    names = (path.stem for path in folder().glob("[!.]*.npz"))
+    names = (path.stem for path in folder().glob("[!.]*.npz") if path.is_file())
     return sorted(name for name in names if name.startswith(incomplete) and NEEDS_NO_QUOTES.fullmatch(name))
 
 
@@ -97,7 +97,9 @@ DEBUG = option("--debug", "Show the traceback of an error.", False, callback=set
 
 def models() -> list[Path]:
     """Return the files in the folder of models, the newest first."""
-    return sorted(folder().glob("[!.]*.npz"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return sorted(
+        filter(Path.is_file, folder().glob("[!.]*.npz")), key=lambda path: path.stat().st_mtime_ns, reverse=True
+    )
 
 
 def named_model(name: str, option: str) -> Path:
@@ -134,7 +136,7 @@ def duration(text: str, option: str) -> float:
         parts = [(text, "s")]
     if "".join(number + unit for number, unit in parts) not in (text, f"{text}s") or not parts:
         raise UsageError(f"{option} {text}: not a time: write it as 90, 30s, 3m or 1h30m")
-    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    seconds = math.fsum(float(number) * UNITS[unit] for number, unit in parts)
     if not 0 < seconds < math.inf:
         raise UsageError(f"{option} {text}: must be above 0 and finite")
     return seconds
@@ -156,7 +158,7 @@ def use_threads(count: int | None, *, shared: bool = False) -> None:
     """
     cores.limit = None
     cores.limit = count and min(count, cores.core_count())
-    cores.limit_product_threads(cores.core_count() if shared else 1)
+    cores.limit_product_threads(1 + cores.startable_threads(cores.core_count() - 1) if shared else 1)
 
 
 def source(context: typer.Context, name: str) -> str:

@@ -15,7 +15,7 @@ def prompt_text(prompt: str | None, prompt_file: str | None, output: Output) -> 
     if prompt is not None and prompt_file is not None:
         raise UsageError("--prompt and --prompt-file: give one of them")
     if prompt_file is None:
-        return prompt or ""
+        return (prompt or "").removeprefix("\ufeff").replace("\r\n", "\n")  # as in a file that is read
     remarks = list[str]()
     text = "".join(read_text(prompt_file, "none", remarks))
     output.note(*remarks)

@@ -19,6 +19,7 @@ from charrnn.core.train import out_of_patience
 from charrnn.data.corpus import Corpus, load_corpus
 from charrnn.data.reading import Reading, same_encoding
 from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, shown, unnamed
+from charrnn.terminal.streams import say
 from charrnn.training.configure import configure, resumed_config, run_settings, start_run, warm_start
 from charrnn.training.defaults import Budget
 from charrnn.training.repetitive import small_network
@@ -85,7 +86,9 @@ def sole_writer(store: CheckpointStore) -> Iterator[None]:
     is_new = not parent.is_dir()
     try:
         parent.mkdir(exist_ok=True)
-        with store.lock():
+        with store.lock() as locked:
+            if not locked:
+                say(f"warning: {store.name}: this file system has no locks: do not train this model twice at a time")
             yield
     finally:
         if is_new:

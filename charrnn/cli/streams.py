@@ -2,7 +2,6 @@
 
 import atexit
 import gc
-import io
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from typing import Any, NoReturn, Self
 import typer
 from typer.exceptions import TyperException
 
+from charrnn.cli.standard_streams import STDOUT, open_streams
 from charrnn.core.errors import CharRNNError, UsageError
 from charrnn.parallel.launcher import has_launcher
 from charrnn.plots.display_width import CONTROL_PICTURES, visible
@@ -43,11 +43,11 @@ def run(command: Callable[[], object]) -> NoReturn:
     sys.unraisablehook = die_if_killed
     atexit.register(gc.freeze)  # a last garbage collection would take a tenth of the time of a short command
     try:
-        handle_signals(signal.SIG_DFL)
+        handle_signals(default_action())
         try:
             code = exit_code(command)
         finally:
-            handle_signals(signal.SIG_DFL)  # everything is cleaned up
+            handle_signals(default_action())  # everything is cleaned up
     except Killed as killed:
         die_by_signal(killed.number)
     sys.exit(code)
@@ -55,7 +55,7 @@ def run(command: Callable[[], object]) -> NoReturn:
 
 def exit_code(command: Callable[[], object]) -> int:
     """Run the command line, print an expected failure, and return the exit code."""
-    prepare_streams()
+    open_streams()
     code = 0
     try:
         try:
@@ -65,7 +65,8 @@ def exit_code(command: Callable[[], object]) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except (BrokenPipeError, SystemExit) as error:
-        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+        broken = error if isinstance(error, BrokenPipeError) else error.__context__
+        if not (isinstance(broken, BrokenPipeError) and broken.filename == STDOUT):
             raise
         discard_stdout()  # typer turns most broken pipes into SystemExit(1)
     except (CharRNNError, TyperException, typer.Abort, OSError, MemoryError) as error:
@@ -73,24 +74,14 @@ def exit_code(command: Callable[[], object]) -> int:
     return code
 
 
-def prepare_streams() -> None:
-    """Use UTF-8 in every locale, and open file descriptors 0 to 2 where they are closed, so that no file gets them."""
-    for number in range(3):
-        with suppress(OSError):
-            os.fstat(number)
-            continue
-        os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-
-
 def print_failure(error: BaseException) -> int:
     """Print one line about a failure, after its traceback with --debug; return the exit code."""
     if tracebacks:
         traceback.print_exception(error)
     if isinstance(error, OSError):
-        discard_stdout()
-        say_error(f"charrnn: {error.filename or 'stdout'}: {error.strerror or error}")
+        if error.filename == STDOUT:
+            discard_stdout()
+        say_error(f"charrnn: {error.filename or place(error)}: {error.strerror or error}")
         return 1
     if isinstance(error, MemoryError):
         say_error("charrnn: not enough memory: use a smaller network, batch or window")
@@ -98,6 +89,12 @@ def print_failure(error: BaseException) -> int:
     text = error.format_message() if isinstance(error, TyperException) else str(error)
     say_error(f"charrnn: {text}")
     return 2 if isinstance(error, UsageError) else getattr(error, "exit_code", 1)
+
+
+def place(error: BaseException) -> str:
+    """Return the function that an error without a name of its own comes from, for a report of it."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return f"{frame.f_code.co_name} ({os.path.basename(frame.f_code.co_filename)}:{line})"
 
 
 def discard_stdout() -> None:
@@ -119,11 +116,20 @@ def raise_killed(number: int, frame: FrameType | None) -> NoReturn:
     raise Killed(number)
 
 
+def default_action() -> Callable[[int, FrameType | None], Any] | signal.Handlers:
+    """Return the handler of a signal that ends the program at once.
+
+    This is SIG_DFL, which does not wait for the end of a computation, except for the first process of a container:
+    the system does not end that one by a signal.
+    """
+    return die_at_once if os.getpid() == 1 else signal.SIG_DFL
+
+
 def die_at_once(number: int, frame: FrameType | None = None) -> NoReturn:
-    """Die by a signal."""
+    """Die by a signal; the first process of a container exits with the code that a shell reports for it."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    raise SystemExit(128 + number)  # reached only where signals are simulated
+    os._exit(128 + number)
 
 
 def die_if_killed(lost: "sys.UnraisableHookArgs") -> None:

@@ -46,24 +46,24 @@ class Score:
         )
 
     @property
-    def nats_per_char(self) -> float:
-        """The mean loss in nats per character. Raises ZeroDivisionError if no character was scored."""
-        return self.nats / self.chars
+    def nats_per_char(self) -> float | None:
+        """The mean loss in nats per character; like the next ones None if no character was scored."""
+        return self.nats / self.chars if self.chars else None
 
     @property
-    def bits_per_char(self) -> float:
+    def bits_per_char(self) -> float | None:
         """The mean loss in bits per character."""
-        return bits(self.nats_per_char)
+        return bits(self.nats / self.chars) if self.chars else None
 
     @property
-    def perplexity(self) -> float:
+    def perplexity(self) -> float | None:
         """exp(nats per character): the number of equally likely characters with the same loss."""
-        return math.exp(min(self.nats_per_char, 700.0))  # larger ones overflow a float
+        return math.exp(min(self.nats / self.chars, 700.0)) if self.chars else None  # larger ones overflow
 
     @property
     def accuracy(self) -> float | None:
         """The share of characters that were the most likely ones."""
-        return None if self.hits is None else self.hits / self.chars
+        return None if self.hits is None or not self.chars else self.hits / self.chars
 
 
 class Tally:
@@ -95,7 +95,7 @@ def merged(pieces: list[tuple[int, float]]) -> list[tuple[int, float]]:
     """Merge neighbours until there are at most MAX_PIECES."""
     while len(pieces) > MAX_PIECES:
         pairs = [pieces[i : i + 2] for i in range(0, len(pieces), 2)]
-        pieces = [(sum(chars for chars, _ in pair), sum(nats for _, nats in pair)) for pair in pairs]
+        pieces = [(sum(chars for chars, _ in pair), math.fsum(nats for _, nats in pair)) for pair in pairs]
     return pieces
 
 

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Protocol
 
 import numpy as np
@@ -112,7 +114,7 @@ class SerialExecutor:
         for k, (work, carried) in enumerate(zip(self.workspaces, state.model.each_state(state.carried), strict=True)):
             rng = dropout_rng(state.config, state.step, k)
             done.append(work.loss_and_gradients(x, y, chars, carried, state.config, rng))
-        return sum(loss for loss, _ in done) / len(done), [layer for _, after in done for layer in after]
+        return reduce(add, (loss for loss, _ in done)) / len(done), [layer for _, after in done for layer in after]
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Run jobs one after the other."""

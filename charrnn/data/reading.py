@@ -31,8 +31,17 @@ def byte_blocks(file: IO[bytes], name: str) -> Iterator[bytes]:
 
 
 def observed(blocks: Iterable[str], observer: Callable[[str], None], thread: "Executor") -> Iterator[str]:
-    """Yield blocks while another thread passes them to an observer, in order and at most one block behind."""
-    pending = thread.submit(observer, "")
+    """Yield blocks while another thread passes them to an observer, in order and at most one block behind.
+
+    Where the system does not let the thread start, this one does it.
+    """
+    try:
+        pending = thread.submit(observer, "")
+    except RuntimeError:
+        for block in blocks:
+            observer(block)
+            yield block
+        return
     for block in blocks:
         pending.result()
         pending = thread.submit(observer, block)
@@ -166,10 +175,11 @@ def spooled(name: str, stack: ExitStack) -> IO[bytes] | None:
 
 def temporary_file_error(error: OSError) -> TextError:
     """Return the error for a temporary file that cannot be written; it names the folder."""
-    folder = tempfile.gettempdir()
-    return TextError(
-        f"{folder}: {error.strerror}: the text's ids are stored there while it is in use; set TMPDIR to another folder"
-    )
+    advice = "the text's ids are stored there while it is in use; set TMPDIR to another folder"
+    try:
+        return TextError(f"{tempfile.gettempdir()}: {error.strerror}: {advice}")
+    except FileNotFoundError:
+        return TextError(f"no usable temporary folder: {advice}")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ the networks and streams (rank_executor.py).
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -80,7 +81,7 @@ class ParallelExecutor:
             self.gradient += other
         K = len(self.share.networks)
         states = [[after for _, after in done[k::K]] for k in range(K)]
-        loss = sum(loss for loss, _ in done) / len(self.model.networks)
+        loss = reduce(add, (loss for loss, _ in done)) / len(self.model.networks)
         return loss, [layer for parts in states for layer in joined(parts)]
 
     def run(self, jobs: Sequence[Job]) -> None:

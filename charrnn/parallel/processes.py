@@ -1,4 +1,4 @@
-"""Workers that compute a share of a task: forked processes on Linux, threads on macOS.
+"""Workers that compute a share of a task: forked processes on Linux, threads on macOS, or this process itself.
 
 Threads of one interpreter wait for each other at every NumPy operation, which for small arrays is most of the time
 (docs/decisions.md has the figures). A forked process has a copy of everything that its task needs, and can write its
@@ -13,7 +13,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -35,6 +35,25 @@ def shared_array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     return np.frombuffer(mmap.mmap(-1, max(1, size)), dtype, int(np.prod(shape))).reshape(shape)
 
 
+class Alone:
+    """This process itself, which runs a call when its answer is asked for, where no worker can be started."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.asked = task, deque[tuple[Any, ...]]()
+
+    def ask(self, *arguments: Any) -> None:
+        """Queue a call of the task with these arguments."""
+        self.asked.append(arguments)
+
+    def answer(self) -> Any:
+        """Run the oldest call that is not answered yet; return its result or raise its exception."""
+        return self.task(*self.asked.popleft())
+
+    def close(self) -> None:
+        """Drop the calls that are not answered yet."""
+        self.asked.clear()
+
+
 class Thread:
     """A thread that runs a task repeatedly."""
 
@@ -42,6 +61,7 @@ class Thread:
         from concurrent.futures import Future, ThreadPoolExecutor  # late: only training needs them
 
         self.task, self.pool, self.asked = task, ThreadPoolExecutor(1), deque[Future[Any]]()
+        self.pool.submit(int)  # starts the thread: raises RuntimeError here if it cannot
 
     def ask(self, *arguments: Any) -> None:
         """Queue a call of the task with these arguments."""
@@ -57,23 +77,23 @@ class Thread:
 
 
 class Process:
-    """A fork of this process that runs a task repeatedly; it ends when the parent closes its pipe or dies."""
+    """A fork of this process that runs a task repeatedly; it ends when the parent closes its pipe or dies.
+
+    Raises OSError if the system does not allow another process or another pipe.
+    """
 
     def __init__(self, task: Task) -> None:
         from multiprocessing.connection import Pipe
 
         self.pipe, theirs = Pipe()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # they stay blocked in the child
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child never takes their locks
-            self.pid = os.fork()
-        if not self.pid:
-            try:
-                serve(task, theirs)
-            finally:
-                os._exit(0)  # the child must not return into the rest of the program
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
+        try:
+            self.pid = fork()
+            if not self.pid:
+                serve_and_exit(task, theirs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
 
     def ask(self, *arguments: Any) -> None:
         """Queue a call of the task with these arguments."""
@@ -99,9 +119,34 @@ class Process:
             os.waitpid(self.pid, 0)
 
 
-def start_worker(task: Task) -> Process | Thread:
-    """Return a worker for a task: a forked process on Linux, else a thread."""
-    return Process(task) if FORKS else Thread(task)
+def start_worker(task: Task) -> Process | Thread | Alone:
+    """Return a worker for a task: a forked process on Linux, else a thread, or this process if neither can start."""
+    with suppress(OSError, RuntimeError):
+        return Process(task) if FORKS else Thread(task)
+    return Alone(task)
+
+
+def fork() -> int:
+    """Fork this process, which may have threads: the child never takes their locks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def serve_and_exit(task: Task, pipe: "Connection") -> NoReturn:
+    """Serve a task in a forked process, which must not return into the rest of the program."""
+    try:
+        serve(task, pipe)
+    finally:
+        os._exit(0)
+
+
+def open_files() -> list[int]:
+    """Return the numbers of this process's open files; the limit may be 2^30, too many to try each."""
+    try:
+        return [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        return list(range(min(os.sysconf("SC_OPEN_MAX"), 1 << 16)))
 
 
 def serve(task: Task, pipe: "Connection") -> None:
@@ -116,8 +161,10 @@ def serve(task: Task, pipe: "Connection") -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(null, stream)
-    os.closerange(3, pipe.fileno())
-    os.closerange(pipe.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+    for number in open_files():
+        if number > 2 and number != pipe.fileno():
+            with suppress(OSError):
+                os.close(number)
     with suppress(EOFError, OSError):
         while True:
             arguments = pipe.recv()

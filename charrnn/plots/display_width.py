@@ -13,7 +13,21 @@ IN_ONE_LINE = {**CONTROL_PICTURES, 9: 0x2409, 10: 0x240A, 0x2028: REPLACEMENT, 0
 NOT_IN_FILES = [0x2028, 0x2029, *range(0xD800, 0xE000), 0xFFFE, 0xFFFF]  # line separators; what XML must not contain
 DRAWABLE = {**CONTROL_PICTURES, **dict.fromkeys(NOT_IN_FILES, REPLACEMENT)}
 COMBINING = {"Mn", "Mc", "Me", "Cf"}  # categories of characters without a cell: accents, vowel signs, selectors
-NO_CELL = [range(0x1160, 0x1200), range(0x1F3FB, 0x1F400)]  # nor have later letters of a Hangul syllable, skin tones
+NO_CELL = [  # nor have the later letters of a Hangul syllable, its fillers, and skin tones
+    *(range(0x1160, 0x1200), range(0xD7B0, 0xD800), range(0x3164, 0x3165), range(0xFFA0, 0xFFA1)),
+    range(0x1F3FB, 0x1F400),
+]
+ENCLOSING = [
+    *range(0x600, 0x606),
+    0x6DD,
+    0x70F,
+    0x890,
+    0x891,
+    0x8E2,
+    0x110BD,
+    0x110CD,
+]  # of Cf, but drawn
+EMOJI_SELECTOR = "\ufe0f"  # a symbol before it is drawn as an emoji, which is wide
 FLAGS = range(0x1F1E6, 0x1F200)  # regional indicators: two make a flag
 ZERO_WIDTH_JOINER = "\u200d"
 
@@ -38,6 +52,8 @@ def width(character: str) -> int:
     """Return how many terminal cells a character takes: 0 if it joins the one before, 2 if it is wide."""
     code = ord(character)
     if code < 0x300:
+        return 1
+    if code in ENCLOSING:
         return 1
     if category(character) in COMBINING or any(code in no_cell for no_cell in NO_CELL):
         return 0

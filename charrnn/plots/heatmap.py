@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from charrnn.plots.display_width import drawable, joins, width
+from charrnn.plots.display_width import EMOJI_SELECTOR, drawable, joins, width
 
 Piece = tuple[str, NDArray[Any]]  # part of a text, and a value for each of its code points (N,); NaN if unknown
 
@@ -46,7 +46,7 @@ def luminance(colour: str) -> float:
     """Return the relative luminance of a colour `#rrggbb` as WCAG 2 defines it, 0 to 1."""
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return math.fsum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def text_colour(background: str) -> str:
@@ -157,7 +157,7 @@ def drawing(text: str, column: int) -> tuple[str, int]:
         return " " * cells, cells
     if not width(text[0]):
         return NO_BASE + text, 1
-    return text, min(2, sum(map(width, text)))
+    return text, 2 if EMOJI_SELECTOR in text else min(2, sum(map(width, text)))
 
 
 def fold(line: Iterable[Cluster], columns: int) -> Iterator[list[Cluster]]:

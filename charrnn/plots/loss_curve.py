@@ -1,7 +1,9 @@
 """A series of losses of any length, drawn as a sparkline that grows with training."""
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise
+from operator import add
 
 SPARKS = "▁▂▃▄▅▆▇█"
 
@@ -31,7 +33,7 @@ class Trace:
         """Return the series so far in at most `width` characters, scaled from its lowest to its highest mean."""
         count = min(width, len(self.means))
         cuts = [round(i * len(self.means) / count) for i in range(count + 1)] if count else []
-        heights = [sum(self.means[a:b]) / (b - a) for a, b in pairwise(cuts)]
+        heights = [reduce(add, self.means[a:b]) / (b - a) for a, b in pairwise(cuts)]
         return "".join(SPARKS[level(height, heights, len(SPARKS))] for height in heights)
 
 

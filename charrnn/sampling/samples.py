@@ -11,7 +11,9 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import islice, takewhile
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -99,8 +101,9 @@ class SampleWriter:
         if finish:
             text += self.stops.held
         self.written += len(text)
-        scored = finish and self.written and self.losses
-        return Piece(self.index, text, finish, sum(self.losses[: self.written]) / self.written if scored else None)
+        if not (finish and self.written and self.losses):
+            return Piece(self.index, text, finish)
+        return Piece(self.index, text, finish, reduce(add, self.losses[: self.written]) / self.written)
 
 
 def samples(

@@ -244,10 +244,36 @@ def test_the_second_signal_ends_the_program_at_once(second: signal.Signals) -> N
     assert (done.returncode, done.stdout, done.stderr) == (-second, b"first 2\n", b"")
 
 
-def test_an_ignored_signal_stays_ignored(long_run: Run, work: Path) -> None:
-    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+IN_A_CONTAINER = """
+import os, signal
+real, os.getpid = os.kill, lambda: 1
+def kill(process, number):  # as the system does for the first process of a container: nothing by default
+    if signal.getsignal(number) != signal.SIG_DFL:
+        signal.raise_signal(number)
+os.kill = kill
+"""
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_process_of_a_container_is_ended_too(second: signal.Signals) -> None:
+    script = [sys.executable, "-c", IN_A_CONTAINER + SIGNALLED.format(second=second.name)]
+    done = subprocess.run(script, capture_output=True, env=ENVIRONMENT, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + second, b"first 2\n", b"")
+
+
+def test_the_first_process_of_a_container_is_ended_while_it_starts() -> None:
+    """Before there is anything to clean up, here while the version is looked up, a signal ends the program."""
+    prelude = f"{IN_A_CONTAINER}\nimport charrnn\nclass Late:\n    def __format__(self, _): kill(1, signal.SIGTERM)\n"
+    result = charrnn("--version", prelude=f"{prelude}charrnn.__version__ = Late()")
+    assert result == Result(128 + signal.SIGTERM, b"", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_an_ignored_signal_stays_ignored(number: signal.Signals, long_run: Run, work: Path) -> None:
+    """A shell ignores SIGINT for what it runs in the background, and nohup ignores SIGHUP."""
+    ignoring = f"import signal; signal.signal({int(number)}, signal.SIG_IGN)"
     process = start("train", "a.txt", *NETWORK, "--steps", 120, "--json", prelude=ignoring)
     read_until(process, "step", 7)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert finish(process).code == 0
     assert Path("checkpoints/a.npz").read_bytes() == long_run.model.read_bytes()

@@ -1,11 +1,14 @@
 import os
+import subprocess
+import sys
 import threading
 from functools import partial
 
 import pytest
 
 from charrnn.parallel import cores
-from charrnn.parallel.cores import core_count, jobs_at_once, limit_product_threads, side_by_side
+from charrnn.parallel.cores import core_count, jobs_at_once, limit_product_threads, side_by_side, startable_threads
+from tests.helpers.files import IMPORTABLE
 
 
 def test_the_cores_are_those_of_the_process_or_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,3 +96,68 @@ def test_jobs_and_products_share_the_cores(
     use(monkeypatch, limit)
     monkeypatch.setattr("os.environ", {"OPENBLAS_NUM_THREADS": product})
     assert jobs_at_once() == jobs
+
+
+class Refused(threading.Thread):
+    """A thread that the system does not let start, after the first few."""
+
+    allowed = 0
+
+    def start(self) -> None:
+        if self.allowed == 0:
+            raise RuntimeError("can't start new thread")
+        Refused.allowed -= 1
+        super().start()
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_with_fewer_threads_every_job_still_runs_once(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, 4)
+    cores.helpers.cache_clear()
+    monkeypatch.setattr(threading, "Thread", Refused)
+    monkeypatch.setattr(Refused, "allowed", allowed)
+    ran = list[int]()
+    jobs = [partial(lambda job: ran.append(job) or job * job, job) for job in range(7)]  # type: ignore[func-returns-value]
+    assert side_by_side(jobs) == [0, 1, 4, 9, 16, 25, 36]
+    assert sorted(ran) == [*range(7)]
+    assert len(cores.helpers(3)) == allowed
+    cores.helpers.cache_clear()
+
+
+@pytest.mark.parametrize("allowed", [0, 2, 9])
+def test_threads_that_can_be_started_are_counted(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.active_count()
+    monkeypatch.setattr(threading, "Thread", Refused)
+    monkeypatch.setattr(Refused, "allowed", allowed)
+    assert startable_threads(3) == min(3, allowed)
+    assert threading.active_count() == before
+
+
+def test_a_signal_does_not_leave_a_job_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, 2)
+    done = list[str]()
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side([interrupted, lambda: done.append("other")])
+    assert done == ["other"]
+
+
+AT_THE_END = """
+import threading, time
+from charrnn.parallel import cores
+cores.limit = 2
+def late():
+    threading.main_thread().join()  # main has ended, and the interpreter waits for this thread
+    print(cores.side_by_side([lambda: 1, lambda: 2]))
+threading.Thread(target=late).start()
+"""
+
+
+def test_a_thread_that_outlives_the_main_thread_can_use_the_cores() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END], env=IMPORTABLE, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[1, 2]\n", "")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ import pytest
 
 from charrnn.core.errors import CharRNNError, DivergedError
 from charrnn.parallel import processes
-from charrnn.parallel.processes import Process, Thread, shared_array, start_worker
+from charrnn.parallel.processes import Alone, Process, Thread, open_files, shared_array, start_worker
 from tests.helpers.files import IMPORTABLE
 
 BOTH = pytest.mark.parametrize("kind", [Thread, Process] if processes.FORKS else [Thread])
+EACH = pytest.mark.parametrize("kind", [Alone, Thread, Process] if processes.FORKS else [Alone, Thread])
 
 
 def triple(number: int) -> int:
@@ -25,7 +27,7 @@ def triple(number: int) -> int:
     return 3 * number
 
 
-@BOTH
+@EACH
 def test_a_worker_returns_or_raises_what_its_task_does(kind: Any) -> None:
     with closing(kind(triple)) as worker:
         for number in (7, 2):
@@ -38,7 +40,7 @@ def test_a_worker_returns_or_raises_what_its_task_does(kind: Any) -> None:
         assert worker.answer() == 15
 
 
-@BOTH
+@EACH
 def test_calls_are_answered_in_order(kind: Any) -> None:
     with closing(kind(triple)) as worker:
         for number in (1, 2, 3):
@@ -46,7 +48,7 @@ def test_calls_are_answered_in_order(kind: Any) -> None:
         assert [worker.answer() for _ in range(3)] == [3, 6, 9]
 
 
-@BOTH
+@EACH
 def test_a_shared_array_is_seen_by_both(kind: Any) -> None:
     numbers = shared_array((2, 3), np.float32)
     assert numbers.shape == (2, 3)
@@ -138,3 +140,33 @@ def test_a_worker_holds_no_file_and_ends_when_its_parent_is_killed() -> None:
             return
         time.sleep(0.1)
     pytest.fail("the worker is still there")
+
+
+def refuse(*args: object, **options: object) -> int:
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
+def no_thread(*args: object, **options: object) -> int:
+    raise RuntimeError("can't start new thread")
+
+
+@BOTH
+def test_where_no_worker_can_start_the_process_works_alone(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "FORKS", kind is Process)
+    monkeypatch.setattr(os, "fork", refuse)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    files, blocked = open_files(), signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with closing(start_worker(triple)) as worker:
+        assert isinstance(worker, Alone)
+        worker.ask(2)
+        assert worker.answer() == 6
+    assert open_files() == files
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
+
+
+def test_the_open_files_of_the_process_are_known_without_trying_each_number(tmp_path: Path) -> None:
+    with (tmp_path / "a").open("w") as file, (tmp_path / "b").open("w") as other:
+        os.dup2(other.fileno(), 4000)
+        assert {0, 1, 2, file.fileno(), other.fileno(), 4000} <= set(open_files())
+        os.close(4000)
+    assert 4000 not in open_files()

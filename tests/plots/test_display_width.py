@@ -74,3 +74,11 @@ def test_a_line_is_folded_by_terminal_cells() -> None:
     assert folded("a猫猫b", 3) == ["a猫", "猫b"]
     assert folded("e\u0301e\u0301", 1) == ["e\u0301", "e\u0301"]
     assert folded("", 3) == [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [("\ud7b0\ud7fb", [0, 0]), ("\u3164\uffa0", [0, 0]), ("\u0600\u06dd\U000110bd", [1, 1, 1]), ("\u00ad", [1])],
+)
+def test_hangul_letters_fillers_and_signs_have_the_width_that_terminals_give_them(text: str, cells: list[int]) -> None:
+    assert [width(c) for c in text] == cells

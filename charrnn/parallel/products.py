@@ -1,0 +1,62 @@
+"""One thread per matrix product within a call of the library, where the program around it uses NumPy as it likes.
+
+The products of a character are small: threads that share one wait for each other longer than they compute.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from charrnn.parallel import cores
+
+lock = threading.Lock()
+calls = 0  # that are within single_threaded_products now
+limiter: Any = None  # of the first of them
+
+
+@cache
+def matrix_libraries() -> Any:
+    """Return threadpoolctl's view of the matrix libraries that are loaded, None if it is not installed."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController()
+
+
+@contextmanager
+def single_threaded_products() -> Iterator[None]:
+    """Compute each product within the context with one thread, if the package threadpoolctl is installed.
+
+    The number of threads is one of the whole process: of several calls at the same time the first changes it, and the
+    last one restores it.
+    """
+    if matrix_libraries() is None:
+        yield
+        return
+    enter()
+    try:
+        yield
+    finally:
+        leave()
+
+
+def enter() -> None:
+    """Count a call; the first limits the threads."""
+    global calls, limiter
+    with lock:
+        calls += 1
+        if calls == 1:
+            limiter, cores.product_threads = matrix_libraries().limit(limits=1, user_api="blas"), 1
+
+
+def leave() -> None:
+    """Count the end of a call; the last one restores the threads."""
+    global calls
+    with lock:
+        calls -= 1
+        if not calls:
+            limiter.restore_original_limits()
+            cores.product_threads = None
