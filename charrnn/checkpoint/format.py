@@ -138,8 +138,8 @@ def from_file(file: IO[bytes]) -> TrainState:
     model, vocab, config, origin = to_model(manifest, arrays)
     step, best, history, weights = manifest["step"], manifest["best"], arrays["history"], model.vector
     check_steps(step, best, history)
-    to_show = np.abs([*history[:, 1:].flat, manifest["loss_sum"], best["nats"] if best else 0.0])
-    check(bool(np.all(to_show <= MAX_LOSS)), "its losses are too large")
+    others = [abs(manifest["loss_sum"]), abs(best["nats"]) if best else 0.0]
+    check(max(np.abs(history[:, 1:]).max(initial=0.0), *others) <= MAX_LOSS, "its losses are too large")
     last = arrays.get("last", weights)
     same = weights.tobytes() == last.tobytes()  # as bytes, since -0.0 equals 0.0
     check(best is not None or same, "its weights are neither the best nor the last")
@@ -168,7 +168,7 @@ def from_file(file: IO[bytes]) -> TrainState:
 
 def check_steps(step: int, best: dict[str, Any] | None, history: NDArray[np.float64]) -> None:
     """Raise ValueError unless the steps of the validations are whole, in order, and not after the last step."""
-    steps = np.array([0, *history[:, 0], step])
+    steps = np.concatenate([[0], history[:, 0], [step]])
     check(bool(np.all(steps == np.floor(steps)) and np.all(np.diff(steps) >= 0)), "its steps are not in order")
     check(step < 2**53, "its step is too large")
     check(best is None or best["step"] <= step, "its best step is after its last one")
@@ -180,7 +180,7 @@ def mean_losses(history: NDArray[np.float64], step: int, loss_sum: float) -> NDA
 
     A file of version 1 has no others. The mean between two validations is taken for each step between them.
     """
-    steps = np.array([0, *history[:, 0], step], np.float64)
+    steps = np.concatenate([[0.0], history[:, 0], [step]])
     sums = np.cumsum([0, *history[:, 1] * np.diff(steps[:-1]), loss_sum])
     ends = np.minimum(np.arange(-(-step // loss_stride(step)) + 1.0) * loss_stride(step), step)
     return np.diff(np.interp(ends, steps, sums))

@@ -97,10 +97,18 @@ PLANTED: dict[str, Callable[[Path, Path, Path], object]] = {
     "a second name": lambda path, precious, missing: os.link(precious, path),
     "a pipe": lambda path, precious, missing: os.mkfifo(path),
     "a folder": lambda path, precious, missing: path.mkdir(),
-    "a link to a device": lambda path, precious, missing: path.symlink_to("/dev/full"),
+    "a link to a pipe": lambda path, precious, missing: linked_to_a_pipe(path),
     "a link to itself": lambda path, precious, missing: path.symlink_to(path.name),
     "a large file": lambda path, precious, missing: path.write_bytes(b"1" * 5000),
 }
+
+
+def linked_to_a_pipe(path: Path) -> None:
+    """Make a link to a pipe; never one to a device, which root could replace when the protection is removed."""
+    pipe = path.with_name("pipe")
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    path.symlink_to(pipe.name)
 
 
 class SpecialFiles(Experiment):
