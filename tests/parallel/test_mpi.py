@@ -152,8 +152,9 @@ class Running:
         self.launcher = subprocess.Popen(args, env=ENVIRONMENT, cwd=folder, stdout=pipe, stderr=pipe)
         assert self.launcher.stdout
         assert b'"start"' in self.launcher.stdout.readline()
-        self.pids = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if self.is_rank(pid, name)]
-        assert len(self.pids) == count
+        found = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if self.is_rank(pid, name)]
+        self.pids = sorted(found, key=self.rank_of)
+        assert [*map(self.rank_of, self.pids)] == [*range(count)]
         time.sleep(0.5)
 
     def is_rank(self, pid: int, name: str) -> bool:
@@ -163,6 +164,11 @@ class Running:
         except OSError:
             return False
         return name.encode() in arguments and b"mpiexec" not in b"".join(arguments) and b"-n" not in arguments
+
+    def rank_of(self, pid: int) -> int:
+        """Return the number of a rank."""
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return next(int(value.removeprefix(b"PMI_RANK=")) for value in variables if value.startswith(b"PMI_RANK="))
 
     def end(self) -> Result:
         """Wait until all are gone, for at most 30 seconds."""
