@@ -20,7 +20,7 @@ from charrnn.core.ops import Ids
 from charrnn.core.state import Origin
 from charrnn.core.vocab import CODE_POINTS, Vocab, codes_of, named
 from charrnn.data.reading import Reader, Reading, byte_blocks, temporary_file_error
-from charrnn.data.sources import expand, is_repeatable, open_bytes, remembered, shown
+from charrnn.data.sources import expand, is_repeatable, missing, open_bytes, remembered, shown
 
 UTF_8 = Reading()
 TEXT_CHANGED = "the text changed while it was read: start again when it is complete"
@@ -80,10 +80,10 @@ def is_text_of(origin: Origin, text: Corpus) -> bool:
 
 def bytes_sha256(sources: Iterable[str]) -> str | None:
     """Return the SHA-256 of the bytes of some files, read in order; None if they cannot be read again."""
-    digest = hashlib.sha256()
-    for name in expand(sources, []):
-        if not is_repeatable(name):
-            return None
+    digest, names = hashlib.sha256(), list(sources)
+    if missing(names) or not all(map(is_repeatable, names := expand(names, []))):
+        return None
+    for name in names:
         with open_bytes(name) as file:
             for block in byte_blocks(file, name):
                 digest.update(block)

@@ -48,7 +48,7 @@ class Figure:
     of: Callable[[Array, int], float]
 
     def value(self, losses: Array, count: int) -> float | None:
-        """Return the figure in bits for losses (N,) in nats, `count` of which are of characters that are scored."""
+        """Return the figure in bits for losses (N,) in nats, those of `count` scored characters."""
         return self.of(losses / math.log(2), count) if count else None
 
 

@@ -84,7 +84,7 @@ class LineScorer:
         return line if self.ignore else replace(line, score=score)
 
     def line_scores(self, text: str, ids: Ids, ends: NDArray[np.int64], nats: Array, hits: Hits) -> Iterator[LineScore]:
-        """Yield the scores of lines (L,), of which text and ids (N,) are joined, from the losses of their known ids."""
+        """Yield the scores of lines (L,) from their joined text and ids (N,) and the losses of the known ids."""
         known, starts = ids != UNKNOWN, np.concatenate([[0], ends[:-1]])
         ignored = codes_of(text) == ord(IGNORED) if self.ignore else np.zeros(len(ids), np.bool_)
         replaced = ids == len(self.vocab) - 1 if self.vocab.unknown else np.zeros(len(ids), np.bool_)

@@ -58,7 +58,7 @@ def test_the_held_out_part_of_another_text_is_refused() -> None:
     Path("a.txt").write_text(TEXT + ".")
     refused(charrnn("eval", "-q"), 1, "a.txt", "name a text")
     Path("a.txt").unlink()
-    refused(charrnn("eval", "-q"), 1, "a.txt", "No such file")
+    refused(charrnn("eval", "-q"), 1, "a.txt", "no longer there", "name a text")
 
 
 def test_a_model_without_held_out_text_needs_one() -> None:

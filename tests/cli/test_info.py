@@ -27,7 +27,7 @@ def test_json_agrees_with_the_events_of_training(trained: Run, model: Path) -> N
     assert (record["path"], record["step"], record["best_step"]) == ("checkpoints/a.npz", 40, state.best.step)  # type: ignore[union-attr]
     assert record["val_bits_per_char"] == done["val_bits_per_char"]
     assert record["val_nats_per_char"] == done["val_nats_per_char"]
-    assert record["corpus"] == asdict(state.origin) | {"sources": ["a.txt"]}
+    assert record["corpus"] == {"sources": ["a.txt"], "sha256": state.origin.sha256, "chars": state.origin.chars}
     assert record["train"] == asdict(state.config)
     events = [{k: v for k, v in e.items() if k not in ("event", "best")} for e in trained.result.events("eval")]
     assert record["history"] == events

@@ -28,7 +28,7 @@ def test_help_and_version_import_only_the_command_line(args: list[str]) -> None:
     own = {name.removeprefix("charrnn.") for name in modules if name.startswith("charrnn.")}
     assert own == {
         *("cli", "cli.commands", "cli.parsing", "cli.standard_streams", "cli.streams", "core", "core.errors"),
-        *("plots", "plots.display_width", "terminal", "terminal.streams"),
+        *("parallel", "parallel.launcher", "plots", "plots.display_width", "terminal", "terminal.streams"),
     }
     assert not modules & {*NEVER, "numpy", "json", "hashlib", "secrets", "zipfile"}
 

@@ -29,7 +29,8 @@ def read_in_blocks(data: bytes, encoding: str, form: str, block: int) -> tuple[s
         patch.setattr(reading, "BLOCK_BYTES", block)
         blocks = characters(byte_blocks(io.BytesIO(data), "t"), "t", encoding, form, remarks)
         try:
-            return "".join(blocks), remarks
+            text = "".join(blocks)
+            return text, [remark for remark in remarks if "U+0000" not in remark and "has CR" not in remark]
         except TextError as error:
             return ": ".join(str(error).split(": ")[:2]), []
 

@@ -20,6 +20,11 @@ def folded(card: str, room: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def rows(text: str) -> str:
+    """A card up to the plot below it, which has finer lines on a terminal."""
+    return text.split(" |")[0]
+
+
 def test_a_card_has_colours_if_stdout_has_them(model: Path) -> None:
     plain = ok("info", "-q").text
     assert "\x1b" not in plain
@@ -31,7 +36,7 @@ def test_a_card_has_colours_if_stdout_has_them(model: Path) -> None:
     ]:
         text = on_terminal("info", "-q", *args, streams=streams).text
         expected = folded(plain, 80) if streams == "stdout" else plain
-        assert ("\x1b" in text, ESCAPE.sub("", text)) == (colored, expected)
+        assert ("\x1b" in text, rows(ESCAPE.sub("", text))) == (colored, rows(expected))
 
 
 def test_a_card_folds_its_lines_at_blanks_and_cuts_no_word(model: Path) -> None:
