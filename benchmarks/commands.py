@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.scaling import HEADER, LEAST, exponent
-from charrnn.data.reading import bundled_corpus
+from charrnn.data.sources import bundled_corpus
 
 TIMES = (1, 2, 4, 8)
 MOST = 1.1  # the largest exponent of time

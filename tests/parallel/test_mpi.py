@@ -210,8 +210,9 @@ def test_a_killed_rank_ends_all_and_leaves_the_model_whole(victim: int, folder: 
     assert result.code
     if victim:
         lines = [line for line in result.err.splitlines() if line.startswith("charrnn:")]
-        assert lines == [
+        died = (
             f"charrnn: rank 1 on {os.uname().nodename} has died; all ranks end: a training run continues with --resume"
-        ]
+        )
+        assert lines in ([died], [])  # none if mpiexec ends the others before they can write
     assert load(folder, f"killed-{victim}").step == 0
     command.ok(*TRAIN, "-m", f"killed-{victim}", "--resume", "--steps", 2, cwd=folder)
