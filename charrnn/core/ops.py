@@ -20,8 +20,6 @@ Part = tuple[slice, int] | None  # some streams of a batch, and the batch's numb
 
 HALF, ONE = np.array(0.5, np.float32), np.array(1, np.float32)  # a call with an array takes less than with a number
 COLUMNS = 1024  # summed over at a time: larger copies would fall out of the cache
-
-
 SMALL = 10**6  # multiplications: OpenBLAS has kernels that copy nothing for products up to this size
 KERNELS = ("SkylakeX", "Cooperlake", "Sapphirerapids")  # that have them, by their names in OPENBLAS_CORETYPE
 
@@ -50,12 +48,15 @@ def block_size(E: int, D: int, B: int) -> int:
 
 
 def row_blocks(W: Array, B: int) -> Array:
-    """Return W (E, D) as (n, E/n, D), a view: n products with B columns where they are faster than one."""
-    return W.reshape(-1, block_size(*W.shape, B), W.shape[1])
+    """Return W (E, D), or a view (n, E/n, D) of it: n products with B columns where they are faster than one."""
+    rows = block_size(*W.shape, B)
+    return W if rows == len(W) else W.reshape(-1, rows, W.shape[1])
 
 
 def product(W: Array, x: Array, out: Array) -> Array:
-    """Write W x to out (…, E, B) and return it, for x (…, D, B) and W (n, E/n, D) in blocks of rows."""
+    """Write W x to out (…, E, B) and return it, for x (…, D, B) and W from row_blocks."""
+    if W.ndim == 2:
+        return np.matmul(W, x, out)
     np.matmul(W, x[..., None, :, :], out.reshape(*out.shape[:-2], *W.shape[:2], out.shape[-1]))
     return out
 
@@ -171,8 +172,8 @@ def embedding_backward(dy: Array, x: Ids, dW: Array) -> None:
     """
     for steps in blocks_of_steps(dy):
         symbols, place = np.unique(x[steps], return_inverse=True)
-        onehot = (place.reshape(-1, 1) == np.arange(len(symbols))).astype(dy.dtype)
-        dW[symbols] += (columns(dy[steps]) @ onehot).T
+        onehot = (np.arange(len(symbols))[:, None] == place.reshape(-1)).astype(dy.dtype)
+        dW[symbols] += onehot @ columns(dy[steps]).T
 
 
 def distinct_symbols(x: Ids) -> tuple[Ids, Ids]:
