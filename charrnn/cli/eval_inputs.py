@@ -20,6 +20,7 @@ from charrnn.data.normalization import normalized_blocks
 from charrnn.data.reading import Reading, read_text
 from charrnn.data.sources import is_repeatable, missing, shown, unnamed
 from charrnn.evaluation.lines import count_replaced
+from charrnn.plots.display_width import one_line
 
 encoding_errors = "strict"  # set by --encoding-errors: what to do with bytes that are not UTF-8
 
@@ -45,7 +46,9 @@ class EncodedText:
 
 def open_texts(names: Sequence[str], model: Model, output: Output) -> list[Text]:
     """Return the named texts, or without names the held-out part of the model's corpus."""
-    return named_texts(names, output) or [held_out_text(model, load_model_corpus(model, to_score=True)[1])]
+    if names:
+        return named_texts(names, output)
+    return [held_out_text(model, load_model_corpus(model, to_score=True, output=output)[1])]
 
 
 def named_texts(names: Sequence[str], output: Output) -> list[Text]:
@@ -65,12 +68,16 @@ def held_out_text(model: Model, held_out: Ids) -> Text:
     symbols = np.append(model.vocab.symbols, 0xFFFD)
     starts = range(0, len(held_out), CHARS_PER_BLOCK)
     blocks = (text_of(symbols[held_out[i : i + CHARS_PER_BLOCK]]) for i in starts)
-    return f"{shown(model.origin.sources)} (held out)", blocks
+    return f"{one_line(shown(model.origin.sources))} (held out)", blocks
 
 
-def load_model_corpus(model: Model, to_score: bool, option: str | None = None) -> tuple[Ids, Ids]:
+def load_model_corpus(
+    model: Model, to_score: bool, option: str | None = None, output: Output | None = None
+) -> tuple[Ids, Ids]:
     """Read a model's own corpus again; return the part that it was trained on and the held-out part.
 
+    The names of its texts come from the model file, which may come from another person: so they are noted, only regular
+    files are read, and no more characters than the model was trained on.
     Raises TextError if the corpus cannot be read again, or if its held-out part is to be scored and there is none. The
     message names what works without it: another text to score, or leaving out the option that needs the corpus.
     """
@@ -89,9 +96,11 @@ def load_model_corpus(model: Model, to_score: bool, option: str | None = None) -
     reading = Reading(
         config.encoding, normalize=vocab.normalize, lines=model.network.config.lines, ignore=origin.ignore
     )
-    corpus = load_corpus(origin.sources, reading, config.min_count, known=vocab)
+    corpus = load_corpus(origin.sources, reading, config.min_count, known=vocab, most=origin.chars)
     if not is_text_of(origin, corpus):
         raise TextError(f"{shown(origin.sources)}: not the text that the model was trained on: {advice}")
+    if output:
+        output.note(f"read the text of the model: {shown(origin.sources)}, {origin.chars:,} characters")
     return split_text(config, model.network.config, corpus.ids)
 
 

@@ -20,7 +20,7 @@ def write_novelty(names: Sequence[str], model: Model, output: Output) -> None:
 
     A text is held in memory. Characters that the vocabulary lacks are never copies.
     """
-    training, held_out = load_model_corpus(model, not names, "--novelty")
+    training, held_out = load_model_corpus(model, not names, "--novelty", output)
     vocab = model.vocab
     for name, blocks in named_texts(names, output) or [held_out_text(model, held_out)]:
         text = np.concatenate([np.empty(0, np.int32), *EncodedText(blocks, vocab)])

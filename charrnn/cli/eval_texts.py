@@ -74,7 +74,7 @@ def score_against_baselines(names: Sequence[str], model: Model, output: Output, 
 
     A text is held in memory.
     """
-    training, held_out = load_model_corpus(model, not names, "--against-baselines")
+    training, held_out = load_model_corpus(model, not names, "--against-baselines", output)
     from charrnn.evaluation.baselines import baselines
 
     rivals, score_by = baselines(training, model.vocab), score_dynamically if dynamic else score

@@ -63,7 +63,7 @@ def constraint_factory(
     if whole:
         whole()  # raises UsageError before the training text is read
     n = wanted.no_copy
-    ngrams = [NGramFilter(load_model_corpus(model, False, "--no-copy")[0], len(vocab), n)] if n else []
+    ngrams = [NGramFilter(load_model_corpus(model, False, "--no-copy", output)[0], len(vocab), n)] if n else []
     return partial(constraints, whole, ngrams, prompt)  # which other processes can be given, unlike a function in here
 
 

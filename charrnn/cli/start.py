@@ -159,7 +159,8 @@ def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpu
         raise ResumeError("--resume cannot change what is ignored: leave out --ignore, or train from scratch")
     lines = state.model.config.lines
     reading = Reading(config.encoding, normalize=vocab.normalize, lines=lines, ignore=origin.ignore)
-    text = load_corpus(request.sources or origin.sources, reading, config.min_count, known=vocab)
+    most = None if request.sources else origin.chars
+    text = load_corpus(request.sources or origin.sources, reading, config.min_count, known=vocab, most=most)
     state.config = resumed_config(state, text, without_same_encoding(request.settings, config), request.budget)
     if request.sources and STDIN not in text.sources:
         state.origin = replace(origin, sources=text.sources)  # where it is now

@@ -41,7 +41,7 @@ def print_estimate(name: str, state: TrainState, text: Corpus, output: Output) -
     advised = f": --hidden-size {suitable} suits" if suitable else " at any --hidden-size"
     rows = {
         "model": name,
-        "text": shown(text.sources),
+        "text": display_width.one_line(shown(text.sources)),
         "network": str(network),
         "parameters": f"{cost.parameters:,}",
         "memory": f"{cost.memory_bytes / 1e6:,.1f} MB",
@@ -172,6 +172,7 @@ def model_record(path: Path, state: TrainState, file_bytes: int) -> dict[str, An
 def model_rows(state: TrainState, file_bytes: int) -> dict[str, str]:
     """Return the rows of a model's card, by label."""
     config, origin = state.model.config, state.origin
+    texts = display_width.one_line(shown(origin.sources))  # names from the file
     weights, training = state.model.vector.nbytes / 1e6, training_memory(state) / 1e6
     suggestion = advice(state)
     losses = [f"{step:,}: {bits(t):.3f} / {bits(v):.3f}" for step, t, v in state.history[-10:]]
@@ -180,9 +181,9 @@ def model_rows(state: TrainState, file_bytes: int) -> dict[str, str]:
         "parameters": f"{len(state.model.vector):,}",
         "memory": f"{weights:,.1f} MB of weights, {training:,.1f} MB in training",
         "vocabulary": f"{len(state.vocab):,} symbols: {visible_symbols(state.vocab)}",
-        "corpus": f"{shown(origin.sources)}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",
-        **({"ignored": "\n".join(origin.ignore)} if origin.ignore else {}),
-        **({"started from": state.init_from} if state.init_from is not None else {}),
+        "corpus": f"{texts}, {origin.chars:,} characters, SHA-256 {origin.sha256[:16]}…",
+        **({"ignored": "\n".join(map(display_width.one_line, origin.ignore))} if origin.ignore else {}),
+        **({"started from": display_width.one_line(state.init_from)} if state.init_from is not None else {}),
         "training": training_settings(state),
         "held out": best_score(state, digits=4),
         **({"advice": suggestion} if suggestion and state.step else {}),

@@ -7,7 +7,7 @@ disk. The SHA-256 of its characters is computed both times, so that a change bet
 import hashlib
 import mmap
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -39,25 +39,30 @@ class Corpus:
 
 
 def load_corpus(
-    sources: Iterable[str], reading: Reading = UTF_8, min_count: int = 1, known: Vocab | None = None
+    sources: Iterable[str],
+    reading: Reading = UTF_8,
+    min_count: int = 1,
+    known: Vocab | None = None,
+    most: int | None = None,
 ) -> Corpus:
     """Return the corpus of some texts, read in order as if they were one.
 
     The vocabulary is built from the texts and contains all symbols of a `known` one. Raises TextError for a source that
-    cannot be read or decoded, and for texts with fewer than two different characters.
+    cannot be read or decoded, and for texts with fewer than two different characters. With `most` the sources are names
+    in a model file, which may come from another person: only regular files are read, and at most that many characters.
     """
     sources = tuple(sources)
     remarks: list[str] = []
     digest = hashlib.sha256()
     with ExitStack() as stack:
         reader = Reader(sources, reading, stack)
-        counts = count_codes(reader.blocks(remarks, hashing(digest)))
+        counts = count_codes(at_most(most, reader.blocks(remarks, hashing(digest))))
         check_variety(counts, shown(sources))
         vocab = Vocab.build(counts, min_count, reading.normalize, known)
         if len(vocab) < 2:
             raise TextError(f"{shown(sources)}: --min-count {min_count} leaves only one symbol: use a smaller value")
         again = hashlib.sha256()
-        ids = ids_on_disk(reader.blocks([], hashing(again)), vocab)
+        ids = ids_on_disk(at_most(most, reader.blocks([], hashing(again))), vocab)
         if again.digest() != digest.digest():
             raise TextError(TEXT_CHANGED)
     return Corpus(ids, vocab, remembered(sources), digest.hexdigest(), (*reader.remarks, *remarks), reading.ignore)
@@ -88,6 +93,16 @@ def bytes_sha256(sources: Iterable[str]) -> str | None:
             for block in byte_blocks(file, name):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def at_most(most: int | None, blocks: Iterable[str]) -> Iterator[str]:
+    """Yield a text in blocks, or only its first `most` + 1 characters: then it is not the text of the model."""
+    chars = 0
+    for block in blocks:
+        yield block if most is None else block[: most + 1 - chars]
+        chars += len(block)
+        if most is not None and chars > most:
+            return
 
 
 def ids_on_disk(blocks: Iterable[str], vocab: Vocab) -> Ids:

@@ -1,11 +1,13 @@
 import bz2
 import math
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Run
 from tests.helpers.command import NETWORK, TEXT, charrnn, ok, refused
+from tests.helpers.files import with_entry
 
 pytestmark = pytest.mark.usefixtures("model")
 
@@ -140,7 +142,7 @@ def test_each_text_has_a_row_for_the_model_and_one_for_each_baseline() -> None:
     rows = [row.split("\t") for row in result.text.splitlines()]
     assert [row[1:3] for row in rows] == [[str(len(TEXT)), "a.txt"]] * 5 + [["700", "-"]] * 5
     assert [row[3] for row in rows] == ["checkpoints/a.npz", *BASELINES] * 2
-    assert result.err == ""
+    assert result.err == f"read the text of the model: a.txt, {len(TEXT):,} characters\n"
     records = ok(*args, "--json", input=TEXT[:700].encode()).records
     assert all(record.keys() == KEYS for record in records)
     assert [(f"{record['bits_per_char']:.4f}", record["model"]) for record in records] == [(r[0], r[3]) for r in rows]
@@ -218,3 +220,38 @@ def test_a_stdin_that_nobody_reads_is_noted(model: Path) -> None:
     assert note in ok("eval", "-m", "a", redirect="< a.txt").err
     for result in (ok("eval", "-m", "a"), ok("eval", "-m", "a", "-", input=b"foxes"), ok("eval", "-q", input=b"x")):
         assert note not in result.err
+
+
+# ---- what a model from another person names ----
+
+
+@pytest.mark.parametrize("thing", ["pipe", "/dev/zero"])
+def test_what_a_model_names_is_never_waited_for(model: Path, thing: str) -> None:
+    os.mkfifo("pipe")
+    model.write_bytes(with_entry(model.read_bytes(), "origin/sources", [thing]))
+    for line in (
+        ("eval",),
+        ("eval", "a.txt", "--novelty"),
+        ("sample", "--no-copy", 9),
+        ("train", "--resume", "-m", "a"),
+    ):
+        refused(charrnn(*line, "-q"), 1, "was trained from stdin or a pipe", "again")
+
+
+@pytest.mark.parametrize("names", [["large.txt"], 2000 * ["a.txt"]], ids=["large", "often"])
+def test_no_more_is_read_than_the_text_of_the_model_has(names: list[str], model: Path) -> None:
+    Path("large.txt").write_text(TEXT * 2000)
+    model.write_bytes(with_entry(model.read_bytes(), "origin/sources", names))
+    reading = "from charrnn.data import corpus; real = corpus.codes_of; seen = 0\n"
+    counting = (
+        "def codes_of(text):\n    global seen; seen += len(text); return real(text)\ncorpus.codes_of = codes_of\n"
+    )
+    printing = "import atexit, sys; atexit.register(lambda: print(seen, file=sys.stderr))"
+    result = charrnn("eval", "-m", "a", "-q", prelude=reading + counting + printing)
+    assert result.code == 1
+    assert "not the text that the model was trained on" in result.err
+    assert int(result.err.splitlines()[-1]) == 2 * (len(TEXT) + 1)
+
+
+def test_the_texts_that_a_model_names_are_noted(model: Path) -> None:
+    assert ok("eval").err.endswith(f"read the text of the model: a.txt, {len(TEXT):,} characters\n")

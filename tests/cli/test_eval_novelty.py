@@ -16,7 +16,7 @@ def test_a_row_has_the_longest_copy_and_the_shares_of_copied_runs() -> None:
     copied = TEXT[200:300]
     text = "☃" + copied + "\t☃\n"
     result = ok("eval", "-m", "a", "--novelty", "-", "a.txt", input=text.encode())
-    assert result.err == ""
+    assert result.err == f"read the text of the model: a.txt, {len(TEXT):,} characters\n"
     rows = [row.split("\t") for row in result.text.splitlines()]
     shares = [f"{(100 - n + 1) / (104 - n + 1):.4f}" for n in (5, 10, 20, 40)]
     assert rows[0] == ["100", *shares, "104", "-", copied[:60].replace("\n", "\\n").replace("\t", "\\t") + " …"]
@@ -39,7 +39,7 @@ def test_without_a_text_it_measures_the_held_out_part() -> None:
 
 
 def test_a_text_too_short_for_a_run_has_no_share_of_it() -> None:
-    args = ("eval", "-m", "a", "--novelty", "-")
+    args = ("eval", "-m", "a", "--novelty", "-", "-q")
     assert ok(*args, input=b"foxes").text == "5\t1.0000\t-\t-\t-\t5\t-\tfoxes\n"
     (record,) = ok(*args, "--json", input=b"fo\xe2\x98\x83").records
     assert (record["longest_copy_text"], record["seen_5"]) == ("fo", None)
