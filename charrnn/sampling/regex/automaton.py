@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from charrnn.sampling.regex import parser
 from charrnn.sampling.regex.derivatives import EMPTY, EPSILON, Anchor, Chars, Expr, Expressions
+from charrnn.sampling.regex.factoring import factored
 from charrnn.sampling.regex.parser import Atom, Node
 
 
@@ -88,21 +89,37 @@ def build_automaton(tree: Node, symbols: SymbolClasses) -> tuple[NDArray[np.int6
     """
     compiler = Compiler(symbols)
     exprs, edge = compiler.exprs, compiler.exprs.edge
-    states = {(compiler.compile(tree, EPSILON), edge): 0}
+    states = {(compiler.compile(factored(tree), EPSILON), edge): 0}
+    before = characters_before(exprs)
     transitions: list[list[int]] = []
     queue = deque(states)
+
+    def state(expr: Expr, c: int) -> int:
+        key = (expr, before[c] if exprs.anchored[expr] else edge)
+        if key not in states:
+            states[key] = len(states)
+            queue.append(key)
+        return states[key]
+
     while queue:
-        expr, before = queue.popleft()
-        transitions.append([])
-        for c in range(edge):
-            follows = exprs.derivative(expr, before, c)
-            state = (follows, c if exprs.anchored[follows] else edge)
-            if state not in states:
-                states[state] = len(states)
-                queue.append(state)
-            transitions[-1].append(states[state])
-    may_end = [exprs.nullable(expr, before, edge) for expr, before in states]
+        expr, preceding = queue.popleft()
+        found = exprs.all_derivatives(expr, preceding)
+        if exprs.anchored[found.usual]:
+            row = [state(found.usual, c) for c in range(edge)]
+        else:
+            row = [state(found.usual, edge)] * edge if len(found.others) < edge else [0] * edge
+        for c, follows in found.others.items():
+            row[c] = state(follows, c)
+        transitions.append(row)
+    may_end = [exprs.nullable(expr, preceding, edge) for expr, preceding in states]
     return np.array(transitions, np.int64).reshape(len(states), edge), may_end
+
+
+def characters_before(exprs: Expressions) -> list[int]:
+    """Return for each class the first one that the anchors do not distinguish from it, as the character before them."""
+    anchors = [form for form in exprs.forms if isinstance(form, Anchor)]
+    alike: dict[tuple[int, ...], int] = {}
+    return [alike.setdefault(tuple(form.before >> c & 1 for form in anchors), c) for c in range(exprs.edge)]
 
 
 def shortest_matches(transitions: NDArray[np.int64], may_end: list[bool]) -> NDArray[np.float64]:

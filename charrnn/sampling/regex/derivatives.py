@@ -7,14 +7,15 @@ The derivative of an expression by a character c describes what may follow in a 
     d(r ∪ s) = d(r) ∪ d(s)       d(r ∩ s) = d(r) ∩ d(s)       d(¬r) = ¬d(r)
 
 There are finitely many derivatives, as long as ∪ and ∩ are sets: they are the states of an automaton. Characters that
-no part of a pattern distinguishes form one class, and derivatives are taken by class (Owens, Reppy and Turon 2009).
-An anchor is the empty text, but only between certain characters.
+no part of a pattern distinguishes form one class, and derivatives are taken by class (Owens, Reppy and Turon 2009), all
+at once: most classes have the same one, usually ∅. An anchor is the empty text, but only between certain characters.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Literal, NamedTuple
 
-MAX_WORK = 1_000_000  # derivatives taken and parts combined: a second or two
+MAX_WORK = 2_000_000  # derivatives taken and parts combined: a few seconds
 
 Operator = Literal["·", "∪", "∩", "¬"]
 Expr = int  # the number of a form: an expression
@@ -53,7 +54,29 @@ class Combination(NamedTuple):
     parts: tuple[Expr, ...]
 
 
+class Derivatives(NamedTuple):
+    """The derivatives of an expression by all classes: those that differ from the usual one, by class."""
+
+    usual: Expr
+    others: dict[int, Expr]
+
+    def by(self, c: int) -> Expr:
+        """Return the derivative by class c."""
+        return self.others.get(c, self.usual)
+
+
 Form = Chars | Anchor | Repeat | Combination  # tuples of different lengths or types: two kinds are never equal
+
+
+def joined_ranges(ranges: Iterable[tuple[int, float]]) -> list[tuple[int, int | None]]:
+    """Return ranges of counts with those that overlap or touch joined; None for no upper limit."""
+    joined: list[tuple[int, float]] = []
+    for least, most in sorted(ranges):
+        if joined and least <= joined[-1][1] + 1:
+            joined[-1] = joined[-1][0], max(joined[-1][1], most)
+        else:
+            joined.append((least, most))
+    return [(least, None if most == inf else int(most)) for least, most in joined]
 
 
 class Expressions:
@@ -67,7 +90,7 @@ class Expressions:
         self.forms: list[Form] = []
         self.numbers: dict[Form, Expr] = {}
         self.anchored: list[bool] = []  # whether an anchor is in it, so that the character before it matters
-        self.derivatives: dict[tuple[Expr, int, int], Expr] = {}
+        self.derivatives: dict[tuple[Expr, int], Derivatives] = {}
         self.nullables: dict[tuple[Expr, int, int], bool] = {}
         self.worked = 0
         self.number(Chars(0))  # EMPTY
@@ -100,11 +123,15 @@ class Expressions:
             return EMPTY
         if EPSILON in (first, second):
             return first if second == EPSILON else second
-        first, *rest = self.parts(first, "·")
-        return self.number(Combination("·", (first, self.concat(rest[0], second) if rest else second)))
+        parts = [first]
+        while len(self.parts(parts[-1], "·")) > 1:
+            parts[-1:] = self.parts(parts[-1], "·")
+        for part in reversed(parts):
+            second = self.number(Combination("·", (part, second)))
+        return second
 
     def union(self, exprs: Iterable[Expr]) -> Expr:
-        """Return the union: a sorted set without unions in it, the single characters merged."""
+        """Return the union: a sorted set without unions in it, single characters and counts of one part merged."""
         flat, classes = set[Expr](), 0
         for part in [part for expr in exprs for part in self.parts(expr, "∪")]:
             form = self.forms[part]
@@ -114,11 +141,30 @@ class Expressions:
                 flat.add(part)
         flat |= {self.number(Chars(classes))} - {EMPTY}
         self.work(len(flat))
+        if len(flat) > 1:
+            flat = self.with_merged_counts(flat)
         if self.everything in flat:
             return self.everything
         if EPSILON in flat and any(self.always_nullable(part) for part in flat - {EPSILON}):
             flat.remove(EPSILON)
         return self.number(Combination("∪", tuple(sorted(flat)))) if len(flat) > 1 else flat.pop() if flat else EMPTY
+
+    def with_merged_counts(self, parts: set[Expr]) -> set[Expr]:
+        """Return the parts of a union with r{0,3}·s and r{2,5}·s replaced by r{0,5}·s, for any r and s."""
+        counted: dict[tuple[Expr, Expr], dict[Expr, tuple[int, float]]] = {}  # (r, s) -> part -> its counts
+        for expr in parts - {EPSILON}:
+            first, second = (*self.parts(expr, "·"), EPSILON)[:2]
+            form = self.forms[first]
+            if isinstance(form, Repeat):
+                counts = form.least, inf if form.most is None else form.most
+                counted.setdefault((form.part, second), {})[expr] = counts
+        for (part, second), found in counted.items():
+            more = {second: (0, 0.0), self.concat(part, second): (1, 1.0)}  # r{0,0}·s and r{1,1}·s
+            found |= {expr: counts for expr, counts in more.items() if expr in parts}
+            if len(found) > 1:
+                ranges = joined_ranges(found.values())
+                parts = parts - found.keys() | {self.concat(self.repeat(part, *counts), second) for counts in ranges}
+        return parts
 
     def intersection(self, exprs: Iterable[Expr]) -> Expr:
         """Return the intersection: a sorted set without intersections in it."""
@@ -172,28 +218,54 @@ class Expressions:
             self.nullables[key] = found
         return self.nullables[key]
 
-    def derivative(self, expr: Expr, before: int, c: int) -> Expr:
-        """Return the derivative by class c by the rules above; a character of class `before` precedes the text."""
-        key = (expr, before if self.anchored[expr] else self.edge, c)
+    def all_derivatives(self, expr: Expr, before: int) -> Derivatives:
+        """Return the derivatives by every class by the rules above; a character of class `before` precedes the text."""
+        key = (expr, before if self.anchored[expr] else self.edge)
         if key not in self.derivatives:
-            self.work(4)
-            match self.forms[expr]:
-                case Chars(classes):
-                    found = EPSILON if classes >> c & 1 else EMPTY
-                case Anchor():
-                    found = EMPTY
-                case Repeat(part, least, most):
-                    rest = self.repeat(part, max(least - 1, 0), None if most is None else most - 1)
-                    found = self.concat(self.derivative(part, before, c), rest)
-                case Combination("·", (first, second)):
-                    ways = [self.concat(self.derivative(first, before, c), second)]
-                    if self.nullable(first, before, c):
-                        ways.append(self.derivative(second, before, c))
-                    found = self.union(ways)
-                case Combination("¬", (part,)):
-                    found = self.complement(self.derivative(part, before, c))
-                case Combination(operator, parts):
-                    combine = self.union if operator == "∪" else self.intersection
-                    found = combine([self.derivative(part, before, c) for part in parts])
-            self.derivatives[key] = found
+            found = self.derived(expr, before)
+            others = {c: other for c, other in found.others.items() if other != found.usual}
+            self.work(4 + len(others))
+            self.derivatives[key] = Derivatives(found.usual, others)
         return self.derivatives[key]
+
+    def derived(self, expr: Expr, before: int) -> Derivatives:
+        """Return the derivatives, computed from those of the expression's parts."""
+        match self.forms[expr]:
+            case Chars(classes):
+                inside = [c for c in range(self.edge) if classes >> c & 1]
+                return Derivatives(EMPTY, dict.fromkeys(inside, EPSILON))
+            case Anchor():
+                return Derivatives(EMPTY, {})
+            case Repeat(part, least, most):
+                rest = self.repeat(part, max(least - 1, 0), None if most is None else most - 1)
+                return self.each(self.all_derivatives(part, before), lambda derivative: self.concat(derivative, rest))
+            case Combination("·", (first, second)):
+                return self.derived_sequence(first, second, before)
+            case Combination("¬", (part,)):
+                return self.each(self.all_derivatives(part, before), self.complement)
+            case Combination(operator, parts):
+                combine = self.union if operator == "∪" else self.intersection
+                return self.combined([self.all_derivatives(part, before) for part in parts], combine)
+        raise AssertionError(expr)
+
+    def derived_sequence(self, first: Expr, second: Expr, before: int) -> Derivatives:
+        """Return the derivatives of first·second."""
+        ways = self.each(self.all_derivatives(first, before), lambda derivative: self.concat(derivative, second))
+        if not self.anchored[first]:
+            if not self.nullable(first, before, self.edge):
+                return ways
+            return self.combined([ways, self.all_derivatives(second, before)], self.union)
+        skipped = self.all_derivatives(second, before)
+        empty = [c for c in range(self.edge) if self.nullable(first, before, c)]
+        both = Derivatives(EMPTY, {c: skipped.by(c) for c in empty})
+        return self.combined([ways, both], self.union)
+
+    def each(self, found: Derivatives, function: Callable[[Expr], Expr]) -> Derivatives:
+        """Apply a function to the derivatives."""
+        return Derivatives(function(found.usual), {c: function(other) for c, other in found.others.items()})
+
+    def combined(self, found: Sequence[Derivatives], combine: Callable[[Iterable[Expr]], Expr]) -> Derivatives:
+        """Combine the derivatives of several expressions, class by class."""
+        usual = combine([each.usual for each in found])
+        classes = {c for each in found for c in each.others}
+        return Derivatives(usual, {c: combine([each.by(c) for each in found]) for c in sorted(classes)})

@@ -6,10 +6,9 @@ back-references, possessive repeats and the like are refused by name.
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
-
-from charrnn.core.errors import UsageError
 
 if TYPE_CHECKING:
     import regex
@@ -87,16 +86,19 @@ MAX_EXPANSION = 1_000_000  # characters of a pattern with its counts written out
 REPEATS = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
 
-def compiled(pattern: str) -> "regex.Pattern[str]":
-    """Return a pattern compiled by the regex package; raises PatternError if it finds an error."""
-    try:
-        import regex
-    except ImportError as error:
-        raise UsageError("--regex needs the regex package: pip install 'charrnn[regex]'") from error
-    if re.search(r"\{\d*,?\d{5}", pattern):  # the package takes gigabytes to compile some of them
-        raise PatternError("a count is above 9999")
+def compiled(pattern: str) -> "regex.Pattern[str] | re.Pattern[str]":
+    """Return a pattern compiled by the regex package or, if that is missing, by the standard library.
+
+    Raises PatternError if it finds an error.
+    """
+    if any(len(count) > 4 for token in TOKEN.finditer(pattern) for count in token.groups(default="")):
+        raise PatternError("a count is above 9999")  # the package takes gigabytes to compile some of them
     if expansion(pattern) > MAX_EXPANSION:  # nested counts multiply, and the package writes them out
         raise PatternError(f"its counts multiply to more than {MAX_EXPANSION:,} characters: use smaller counts")
+    try:
+        import regex
+    except ImportError:
+        return compiled_by_re(pattern)
     try:
         return regex.compile(pattern)
     except (regex.error, OverflowError, RecursionError) as error:
@@ -120,6 +122,16 @@ def expansion(pattern: str) -> int:
             last = 1
             groups[-1] += 1
     return sum(groups)
+
+
+def compiled_by_re(pattern: str) -> re.Pattern[str]:
+    """Return a pattern compiled by the standard library, which lacks some of the syntax."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of sets that have another meaning there
+            return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
+        raise PatternError(f"{error}: more of the syntax needs pip install 'charrnn[regex]'") from error
 
 
 def walk(node: tuple[object, ...]) -> Iterator[object]:

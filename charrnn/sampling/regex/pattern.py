@@ -37,9 +37,11 @@ class Pattern:
             self.transitions, self.may_end = build_automaton(tree, self.symbols)
         except PatternError as error:
             raise UsageError(f"{self.name}: {error}") from error
-        except (TooComplexError, RecursionError) as error:
+        except TooComplexError as error:
             advice = "simplify the pattern, or use smaller counts"
             raise UsageError(f"{self.name}: too many cases to distinguish: {advice}") from error
+        except RecursionError as error:
+            raise UsageError(f"{self.name}: groups are nested, or optional parts in a row, too many times") from error
         self.lengths = shortest_matches(self.transitions, self.may_end)
         if self.lengths[0] == inf:
             wanted = dict.fromkeys(node.atom for node in walk(tree) if isinstance(node, Chars))

@@ -189,7 +189,7 @@ def test_symbols_that_the_pattern_does_not_distinguish_share_a_class() -> None:
         ("[z-a]", ["bad character range"]),
         ("a{2}{3}", ["multiple repeat"]),
         ("(a|b)*a(a|b){9}", ["too many cases"]),
-        ("a?" * 3000, ["too many cases"]),
+        ("a?" * 3000, ["optional parts in a row, too many times"]),
         ("((((?=ab)a?b?){99}c?){99}d?){9}", ["too many cases"]),
         ("((?=ab)){9999}b", ["no text"]),
         ("(a|b){2,10000}", ["above 9999"]),
@@ -210,10 +210,24 @@ def test_an_unsupported_pattern_is_refused_in_one_line(
     assert len(message) < 250
 
 
-def test_a_missing_regex_package_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "source", ["(foo|fo+)[a-c]{2,3}", r"\d{4}-\w+", r"(?i:A)\b.(?=b)b", r"code=\{10001\}", "[^{10001}]"]
+)
+def test_without_the_regex_package_the_standard_library_reads_most_patterns(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = pattern_of(source)
+    monkeypatch.setitem(sys.modules, "regex", None)
+    found = pattern_of(source)
+    np.testing.assert_array_equal(found.transitions, expected.transitions)
+    np.testing.assert_array_equal(found.symbols.classes, expected.symbols.classes)
+
+
+@pytest.mark.parametrize("source", [r"\p{Lu}", "[[:alpha:]]", "(?<name>a)", "(a"])
+def test_what_needs_the_regex_package_names_its_install_command(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "regex", None)
     with pytest.raises(UsageError, match=r"pip install 'charrnn\[regex\]'$"):
-        pattern_of("a")
+        pattern_of(source)
 
 
 @pytest.mark.parametrize(
@@ -240,3 +254,34 @@ def test_nested_counts_are_refused_before_anything_is_compiled(pattern: str, mon
     monkeypatch.setattr("regex.compile", lambda pattern: pytest.fail("compiled"))
     with pytest.raises(UsageError, match="its counts multiply to more than 1,000,000 characters: use smaller counts"):
         Pattern(pattern, list("abc"), np.ones(3, bool))
+
+
+URL = r"https?://(www\.)?[-a-zA-Z0-9@:%._+~#=]{1,256}\.[a-zA-Z0-9()]{1,6}\b([-a-zA-Z0-9()@:%_+.~#?&/=]*)"
+
+
+@pytest.mark.parametrize(("source", "length"), [(".{0,40}ERROR.{0,40}", 60), (URL, 40), (r"x{2,5}y|x{4,9}y|y|xy", 9)])
+def test_counts_that_overlap_are_merged(source: str, length: int) -> None:
+    pattern, rng = pattern_of(source), np.random.default_rng(5)
+    texts = [random_sample(pattern, length, rng) for _ in range(20)]
+    assert [text for text in texts if not regex.fullmatch(source, text)] == []
+
+
+def test_a_list_of_words_is_a_trie() -> None:
+    rng = np.random.default_rng(6)
+    words = sorted({"".join(rng.choice(list("abcdefgh"), rng.integers(2, 8))) for _ in range(500)})
+    pattern = pattern_of("|".join(words))
+    prefixes = {word[:n] for word in words for n in range(len(word) + 1)}
+    assert len(pattern.transitions) <= len(prefixes) + 1  # and the state without a way out
+    assert {random_sample(pattern, 9, rng) for _ in range(100)} <= set(words)
+
+
+def test_many_characters_in_a_group_are_not_many_cases() -> None:
+    assert pattern_of(f"({'ab' * 495}){{2}}").lengths[0] == 1980
+
+
+def test_a_brace_that_is_escaped_or_in_a_set_is_no_count() -> None:
+    assert pattern_of(r"code=\{10001\}").lengths[0] == 12
+    assert pattern_of("[{10001}]").lengths[0] == 1
+    for source in ("a{10000}", r"\\{10000}", "a{,10000}", "a{2,10000}"):
+        with pytest.raises(UsageError, match="above 9999"):
+            pattern_of(source)
