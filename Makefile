@@ -31,7 +31,7 @@ check: $(VENV)/.develops
 # The wheel as a user gets it: no development packages, the corpus inside, started from another folder.
 smoke: $(PLAIN)/.runs
 	folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && plain="$$PWD/$(PLAIN)/bin/charrnn" && cd "$$folder" && \
-	  "$$plain" --help >help.txt && "$$plain" train --steps 2 --hidden-size 8 --quiet && "$$plain" sample -n 20 --seed 1 -q
+	  "$$plain" --help >help.txt && "$$plain" sample -n 20 && "$$plain" train --steps 2 --hidden-size 8 --quiet && "$$plain" sample -n 20 --seed 1 -q
 
 # All rows, or what checkpoints/torture/results.jsonl does not have of them yet: make torture TORTURE='--rows kills --restart'
 torture: $(VENV)/.develops
@@ -67,7 +67,7 @@ $(BENCH)/.runs: pyproject.toml
 	$(BENCH)/bin/python -m pip install --quiet -e '.[bench]'
 	touch $@
 
-$(PLAIN)/.runs: pyproject.toml corpora/plays.txt $(shell find charrnn -name '*.py')
+$(PLAIN)/.runs: pyproject.toml corpora/plays.txt checkpoints/english.npz $(shell find charrnn -name '*.py')
 	$(PYTHON) -m venv --clear $(PLAIN)
 	$(PLAIN)/bin/python -m pip install --quiet .
 	touch $@

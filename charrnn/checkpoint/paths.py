@@ -5,10 +5,24 @@ from pathlib import Path
 
 from charrnn.core.errors import UsageError
 
+ENGLISH = "english"  # the name of the model that comes with the program
+
 
 def folder() -> Path:
     """Return the folder of models that are named without a path."""
     return Path(os.environ.get("CHARRNN_CHECKPOINTS") or "checkpoints")
+
+
+def english_model() -> Path:
+    """Return the file of the English model that comes with the program: in the package, or next to it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside, beside = package / "checkpoints" / "english.npz", package.parent / "checkpoints" / "english.npz"
+    return inside if inside.exists() else beside
+
+
+def is_english(name: str) -> bool:
+    """Return whether a name means the English model: it is called so, unless the folder has a model of that name."""
+    return name == ENGLISH and not model_path(name).exists()
 
 
 def model_path(name: str, option: str = "--model") -> Path:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import typer
 
-from charrnn.checkpoint.paths import folder, model_path
+from charrnn.checkpoint.paths import english_model, folder, is_english, model_path
 from charrnn.cli import streams
 from charrnn.core.errors import CheckpointError, UsageError
 from charrnn.parallel import cores
@@ -20,6 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 Setting = tuple[Any, str | None, str]  # type, metavar, help
 
 NEEDS_NO_QUOTES = re.compile(r"\w[\w.,+@%-]*")  # names that mean themselves in bash, zsh and fish
+ENGLISH_NOTE = "using the English model that comes with the program; `charrnn train TEXT` trains your own"
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -105,6 +106,8 @@ def models() -> list[Path]:
 def named_model(name: str, option: str) -> Path:
     """Return the file of the model that an option names; raises CheckpointError if it does not exist."""
     path = model_path(name, option)
+    if is_english(name):
+        return english_model()
     if not path.exists():
         names = [model.stem for model in models()]
         there = f"{folder()} has {', '.join(names[:10])}{', …' * (len(names) > 10)}; " if names else ""
@@ -122,11 +125,9 @@ def existing_model(name: str | None, quiet: bool, argument: str | None = None) -
     if given is not None:
         return named_model(given, "--model")
     found = models()
-    if not found:
-        raise CheckpointError(f"{folder()}: no models yet: train one with `charrnn train`, or name one with -m")
     if not quiet:
-        say(f"model: {found[0]}")
-    return found[0]
+        say(f"model: {found[0]}" if found else f"{folder()}: no models yet: {ENGLISH_NOTE}")
+    return found[0] if found else english_model()
 
 
 def duration(text: str, option: str) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from charrnn.checkpoint.paths import folder, model_path
+from charrnn.checkpoint.paths import ENGLISH, english_model, folder, model_path
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli.options import named_model
 from charrnn.core.config import TrainConfig
@@ -20,11 +20,14 @@ from charrnn.data.corpus import Corpus, load_corpus
 from charrnn.data.reading import Reading, same_encoding
 from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, shown, unnamed
 from charrnn.terminal.streams import say
+from charrnn.training import english
 from charrnn.training.configure import configure, resumed_config, run_settings, start_run, warm_start
 from charrnn.training.defaults import Budget
 from charrnn.training.repetitive import small_network
 from charrnn.training.time_budget import Deadline, config_for_time, seconds_done
 
+NONE = "none"  # of --init-from: random weights
+ENGLISH_START = "starting from the English model that comes with the program; --init-from none for random weights"
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
 CLASSICS = ("tinyshakespeare", "mobydick", "kjv", "sqlite")  # the texts that corpora/README.md says how to fetch
 
@@ -108,11 +111,15 @@ def start(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]
         return resumed(store, request)
     if exists and not request.force:
         raise CheckpointError(f"{store.name}: already exists: use --resume to continue or --force to replace it")
-    return new(request) if request.init_from is None else warm_started(request.init_from, request)
+    if request.init_from in (None, NONE):
+        return new(request)
+    path = named_model(str(request.init_from), "--init-from")
+    name = ENGLISH if path == english_model() else str(path)
+    return warm_started(CheckpointStore(path), name, request)
 
 
 def new(request: Request) -> tuple[TrainState, Corpus]:
-    """Return a run at step 0 with random weights, and its text."""
+    """Return a run at step 0 with random weights or, if they suit, those of the English model; and its text."""
     settings = request.settings
     reading = new_reading(settings, settings.get("normalize", "none"), settings.get("lines", False), request.ignore)
     text = load_corpus(request.sources or (BUNDLED,), reading, settings.get("min_count", TrainConfig.min_count))
@@ -120,7 +127,18 @@ def new(request: Request) -> tuple[TrainState, Corpus]:
     if network:
         note = "short, repetitive lines: a small network suits them (--hidden-size and --num-layers choose another)"
         text = replace(text, remarks=(*text.remarks, note))
+    elif starts_from_english(text, request):
+        return warm_started(CheckpointStore(english_model()), ENGLISH, request, ENGLISH_START)
     return start_run(*configure(text, network | settings, request.budget), text), text
+
+
+def starts_from_english(text: Corpus, request: Request) -> bool:
+    """Return whether a run starts from English: nothing else is asked for, and the text suits and can be read again."""
+    store, sources = CheckpointStore(english_model()), expand(request.sources, [])
+    if request.init_from is not None or not all(map(is_repeatable, sources)) or not store.exists():
+        return False
+    source, vocab, *_ = store.load_model()
+    return english.suits(text, request.settings, source.config, vocab)
 
 
 def new_reading(settings: dict[str, Any], normalize: str, lines: bool, ignore: tuple[str, ...]) -> Reading:
@@ -130,16 +148,17 @@ def new_reading(settings: dict[str, Any], normalize: str, lines: bool, ignore: t
     return Reading(settings.get("encoding", TrainConfig.encoding), normalize=normalize, lines=lines, ignore=ignore)
 
 
-def warm_started(model: str, request: Request) -> tuple[TrainState, Corpus]:
-    """Return a run at step 0 with the best weights of another model, and its text."""
-    store = CheckpointStore(named_model(model, "--init-from"))
+def warm_started(
+    store: CheckpointStore, name: str, request: Request, note: str | None = None
+) -> tuple[TrainState, Corpus]:
+    """Return a run at step 0 with the best weights of another model, and its text, with a note on the start."""
     source, vocab, _, origin = store.load_model()
     settings = run_settings(request.settings, source.config, vocab)
     reading = new_reading(settings, vocab.normalize, source.config.lines, request.ignore or origin.ignore)
     min_count = settings.get("min_count", TrainConfig.min_count)
     text = load_corpus(request.sources or (BUNDLED,), reading, min_count, known=vocab)
-    note = f"{store.name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
-    state = warm_start(source, vocab, store.name, text, settings, request.budget)
+    note = note or f"{name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
+    state = warm_start(source, vocab, name, text, settings, request.budget)
     return state, replace(text, remarks=(*text.remarks, note))
 
 

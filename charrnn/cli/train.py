@@ -107,7 +107,10 @@ def train(
     ),
     resume: bool = option("--resume", "Continue training the model, or start it if it does not exist.", False),
     init_from: str | None = option(
-        "--init-from MODEL", "Start from the best weights of another model.", autocompletion=options.model_names
+        "--init-from MODEL",
+        "Start from the best weights of another model; none for random ones.",
+        shown="english for small texts in Latin letters",
+        autocompletion=options.model_names,
     ),
     ignore: list[str] | None = option(
         "--ignore REGEX", "With --lines: neither learn nor score what matches; may be repeated."

@@ -40,7 +40,7 @@ def trie(sequences: list[tuple[Node, ...]]) -> Node:
 
 
 def beginning(first: Node, rests: list[tuple[Node, ...]]) -> Node:
-    """Return a first node followed by any of several sequences; what all of them begin with follows without a choice."""
+    """Return a first node followed by any of several sequences, whose shared beginning follows without a choice."""
     shared = [first]
     while all(rests) and len({rest[0] for rest in rests}) == 1:
         shared.append(rests[0][0])
