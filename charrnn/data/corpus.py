@@ -23,6 +23,7 @@ from charrnn.data.reading import Reader, Reading, byte_blocks, temporary_file_er
 from charrnn.data.sources import expand, is_repeatable, missing, open_bytes, remembered, shown
 
 UTF_8 = Reading()
+CHARS_PER_PIECE = 1 << 16  # encoded at a time, to compute a digest
 TEXT_CHANGED = "the text changed while it was read: start again when it is complete"
 
 
@@ -69,8 +70,13 @@ def load_corpus(
 
 
 def hashing(digest: "hashlib._Hash") -> Callable[[str], None]:
-    """Return a function that adds the characters of a block to a digest."""
-    return lambda block: digest.update(block.encode("utf-8", "surrogatepass"))
+    """Return a function that adds the characters of a block to a digest, in pieces, which need little memory."""
+
+    def add(block: str) -> None:
+        for i in range(0, len(block), CHARS_PER_PIECE):
+            digest.update(block[i : i + CHARS_PER_PIECE].encode("utf-8", "surrogatepass"))
+
+    return add
 
 
 def is_text_of(origin: Origin, text: Corpus) -> bool:

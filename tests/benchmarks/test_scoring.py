@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import scoring
+from benchmarks.logs import LOGS
 from benchmarks.scoring import characters_shuffled, is_date, oddest, plant, split, spread, words_shuffled
 from tests.helpers.command import ENVIRONMENT, NETWORK
 
@@ -84,6 +85,22 @@ def test_the_program_prints_its_rows_and_keeps_the_models(
     assert figures[3] == "quietly, with 0"
     assert re.fullmatch(r"\d+ ms", figures[4])
     assert {path.name for path in Path("kept").glob("*.npz")} == {"en.npz", "de.npz", "es.npz"}
+
+
+def test_the_rows_of_alarms_count_what_is_found_among_the_lines_of_the_next_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(scoring, "BUDGET", tuple(map(str, [*NETWORK, "--steps", 60, "--lr", 0.03])))
+    monkeypatch.setattr(scoring, "LOGS", {"sshd": LOGS["sshd"]})
+    monkeypatch.setattr(scoring, "DAY", 1500)
+    (_, ranked), (_, passed), (_, speed) = scoring.alarms(scoring.Bench([], tmp_path, tmp_path))
+    found, false = passed.split(", ")
+    assert int(ranked.removesuffix("%")) > 60  # a tiny network, and 1,500 lines
+    assert int(found.removesuffix("%")) > 60
+    assert int(false) < 100
+    assert re.fullmatch(r"[\d,]+", speed)
 
 
 def test_an_unknown_row_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
