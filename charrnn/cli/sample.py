@@ -35,6 +35,7 @@ def sample(
     only: str | None = option("--only CHARS", "Write only these characters."),
     ban: str | None = option("--ban CHARS", "Never write these characters."),
     regex: str | None = option("--regex PATTERN", "Pattern that each whole sample matches (extra charrnn[regex])."),
+    regex_file: str | None = option("--regex-file FILE", "File with such a pattern, for example one of many words."),
     grammar: str | None = option(
         "--grammar FILE", "Lark grammar that each sample is a text of (extra charrnn[grammar])."
     ),
@@ -67,6 +68,7 @@ def sample(
     charrnn sample -m novel --ban 0123456789 --no-copy 30
     charrnn sample -m names --count 50 --stop $'\\n' --seed 1
     charrnn sample -m log --count 1000 --regex '\\d{4}-\\d\\d-\\d\\d'
+    charrnn sample -m log --regex-file words.txt
     charrnn sample -m records --count 1000 --json-schema record.json --unique
     charrnn sample -m sums --grammar sums.lark -p '2*('
     """
@@ -75,7 +77,7 @@ def sample(
         stops = [os.environ["CHARRNN_STOP"]]  # one text with its blanks, at which typer would split it
     if length > sys.maxsize:
         raise UsageError(f"--length {length}: too large; use -1 for no end")
-    has_end = bool(stops) or any(each is not None for each in (regex, grammar, json_schema))
+    has_end = bool(stops) or any(each is not None for each in (regex, regex_file, grammar, json_schema))
     if length == -1 and (count > 1 or json or unique) and not has_end:
         raise UsageError("--length -1 never ends: give a length, --stop, --regex or --grammar with --count or --json")
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
@@ -84,7 +86,7 @@ def sample(
     import numpy as np
 
     from charrnn.checkpoint.store import CheckpointStore
-    from charrnn.cli.sample_text import known_text, normalized_stops, prompt_text, write_pieces
+    from charrnn.cli.sample_text import known_text, normalized_stops, pattern_text, prompt_text, write_pieces
     from charrnn.sampling.alphabet import alphabet
     from charrnn.sampling.distinct import MAX_SAMPLES, distinct
     from charrnn.sampling.samples import SampleOptions, samples
@@ -92,6 +94,7 @@ def sample(
     max_length = None if length == -1 else length
     wanted = SampleOptions(max_length, filters, stops, scored=json)  # refuses wrong values before a model is looked for
     output = Output(json, quiet)
+    regex = pattern_text(regex, regex_file, output)
     path = options.existing_model(model, quiet, name)
     network, vocab, config, origin = CheckpointStore(path).load_model()
     allowed = alphabet(vocab, only, ban or "")

@@ -22,6 +22,18 @@ def prompt_text(prompt: str | None, prompt_file: str | None, output: Output) -> 
     return text
 
 
+def pattern_text(regex: str | None, regex_file: str | None, output: Output) -> str | None:
+    """Return the pattern of the samples, without the newline that ends its file; None if there is none."""
+    if regex is not None and regex_file is not None:
+        raise UsageError("--regex and --regex-file: give one of them")
+    if regex_file is None:
+        return regex
+    remarks = list[str]()
+    text = "".join(read_text(regex_file, "none", remarks))
+    output.note(*remarks)
+    return text.removesuffix("\n")
+
+
 def known_text(vocab: Vocab, text: str, unknown: str, output: Output) -> str:
     """Return a prompt in the model's normal form; with `unknown` "skip" without the characters that it does not know.
 

@@ -74,7 +74,7 @@ def test_wrong_patterns_and_numbers_are_refused(options: list[object], words: li
 
 
 def test_without_the_regex_package_the_extra_is_named() -> None:
-    missing = charrnn("sample", "--regex", "fox", "-q", prelude="import sys; sys.modules['regex'] = None")
+    missing = charrnn("sample", "--regex", r"\p{Lu}", "-q", prelude="import sys; sys.modules['regex'] = None")
     refused(missing, 2, "pip install 'charrnn[regex]'")
 
 
@@ -115,3 +115,16 @@ def test_the_training_text_must_be_unchanged() -> None:
     refused(charrnn("sample", "-q", "--no-copy", 9), 1, "a.txt", "leave out --no-copy")
     ok("train", "-", "-m", "b", *NETWORK, "--steps", 1, "-q", input=TEXT.encode())
     refused(charrnn("sample", "-m", "b", "-q", "--no-copy", 9), 1, "stdin", "leave out --no-copy")
+
+
+def test_a_pattern_may_come_from_a_file_or_stdin(model: Path) -> None:
+    words = ["fox", "foxes", "hens", "than"]
+    Path("words").write_text("|".join(words) + "\n")
+    line = ("sample", "--count", 9, "-n", 9, "--seed", 1, "-q")
+    typed = ok(*line, "--regex", "|".join(words)).text
+    assert {*typed.splitlines()} <= {*words}
+    assert ok(*line, "--regex-file", "words").text == typed
+    assert ok(*line, "--regex-file", "-", input=Path("words").read_bytes()).text == typed
+    refused(charrnn(*line, "--regex", "a", "--regex-file", "words"), 2, "--regex and --regex-file")
+    refused(charrnn(*line, "--regex-file", "nothere"), 1, "nothere: No such file")
+    refused(charrnn(*line, "--regex-file", "words", "--stop", "x"), 2, "--regex and --stop")
