@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from charrnn.cli.parsing import prepare
+from charrnn.cli.variables import named_in_errors, settle
 
 COMMANDS = {  # name, which is that of the module: (function, first line of its help)
     "train": ("train", "Learn from texts."),
@@ -26,15 +27,23 @@ class Command(TyperCommand):
     groups: Mapping[str, Sequence[str]] = {}  # title -> names of parameters; the other options come last
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line; an option of another program is refused with the name that it has here."""
+        """Parse the command line and variables; refuse an option of another program with the name that it has here."""
         parameters = self.get_params(ctx)
         prepare(parameters)
         try:
-            return super().parse_args(ctx, args)
+            with named_in_errors(ctx, parameters):
+                rest = super().parse_args(ctx, args)
         except TyperException as error:
             from charrnn.cli.foreign_options import with_hint
 
             raise with_hint(error, [flag for parameter in parameters for flag in parameter.opts]) from error
+        settle(ctx, parameters)
+        return rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with named_in_errors(ctx, self.params):
+            return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, each group of options and the other options into the help."""

@@ -1,12 +1,9 @@
 """charrnn sample: text written by a trained model."""
 
-import os
 import secrets
 import sys
 from dataclasses import replace
 from typing import Any, Literal
-
-import typer
 
 from charrnn.cli import options
 from charrnn.cli.options import option
@@ -17,7 +14,6 @@ from charrnn.terminal.streams import Color
 
 
 def sample(
-    context: typer.Context,
     name: str | None = options.argument("MODEL", "The model, like --model.", autocompletion=options.model_names),
     model: str | None = options.MODEL,
     length: int = option("--length -n N", "Characters to write; -1 for no end.", 1000, min=-1),
@@ -73,8 +69,6 @@ def sample(
     charrnn sample -m sums --grammar sums.lark -p '2*('
     """
     stops = stop or []
-    if options.source(context, "stop") == "ENVIRONMENT":
-        stops = [os.environ["CHARRNN_STOP"]]  # one text with its blanks, at which typer would split it
     if length > sys.maxsize:
         raise UsageError(f"--length {length}: too large; use -1 for no end")
     has_end = bool(stops) or any(each is not None for each in (regex, regex_file, grammar, json_schema))

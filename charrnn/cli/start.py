@@ -21,7 +21,7 @@ from charrnn.data.reading import Reading, same_encoding
 from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, shown, unnamed
 from charrnn.terminal.streams import say
 from charrnn.training import english
-from charrnn.training.configure import configure, resumed_config, run_settings, start_run, warm_start
+from charrnn.training.configure import CHANGEABLE, configure, resumed_config, run_settings, start_run, warm_start
 from charrnn.training.defaults import Budget
 from charrnn.training.repetitive import small_network
 from charrnn.training.time_budget import Deadline, config_for_time, seconds_done
@@ -43,6 +43,12 @@ class Request:
     force: bool
     init_from: str | None
     ignore: tuple[str, ...] = ()
+    variables: frozenset[str] = frozenset()  # settings that come from variables: a model that exists keeps its own
+
+    @property
+    def typed(self) -> dict[str, Any]:
+        """The settings but those of the network and the text that come from variables."""
+        return {n: value for n, value in self.settings.items() if n not in self.variables or n in CHANGEABLE}
 
 
 # ---- the model file ----
@@ -153,7 +159,9 @@ def warm_started(
 ) -> tuple[TrainState, Corpus]:
     """Return a run at step 0 with the best weights of another model, and its text, with a note on the start."""
     source, vocab, _, origin = store.load_model()
-    settings = run_settings(request.settings, source.config, vocab)
+    of_network = {*source.config.settings, "normalize"} & request.variables
+    given = {key: value for key, value in request.settings.items() if key not in of_network}
+    settings = run_settings(given, source.config, vocab)
     reading = new_reading(settings, vocab.normalize, source.config.lines, request.ignore or origin.ignore)
     min_count = settings.get("min_count", TrainConfig.min_count)
     text = load_corpus(request.sources or (BUNDLED,), reading, min_count, known=vocab)
@@ -180,7 +188,7 @@ def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpu
     reading = Reading(config.encoding, normalize=vocab.normalize, lines=lines, ignore=origin.ignore)
     most = None if request.sources else origin.chars
     text = load_corpus(request.sources or origin.sources, reading, config.min_count, known=vocab, most=most)
-    state.config = resumed_config(state, text, without_same_encoding(request.settings, config), request.budget)
+    state.config = resumed_config(state, text, without_same_encoding(request.typed, config), request.budget)
     if request.sources and STDIN not in text.sources:
         state.origin = replace(origin, sources=text.sources)  # where it is now
     return state, text

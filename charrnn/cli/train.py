@@ -10,6 +10,7 @@ from charrnn.cli import options
 from charrnn.cli.options import Setting, option
 from charrnn.cli.settings_sources import typed, use_file, use_preset
 from charrnn.cli.streams import Interrupt, Output, die_by_signal
+from charrnn.cli.variables import from_variables
 from charrnn.core import config
 from charrnn.core.config import ModelConfig, TrainConfig, require
 from charrnn.core.errors import UsageError
@@ -151,7 +152,8 @@ def train(
     from charrnn.cli.train_loop import Saver, run
     from charrnn.training.time_budget import Stopwatch
 
-    request = Request(sources, settings, budget, resume, force, init_from, tuple(ignore or ()))
+    variables = frozenset(from_variables(context))
+    request = Request(sources, settings, budget, resume, force, init_from, tuple(ignore or ()), variables)
     save_timer = Timer(save_every, "--save-every")
     store = open_store(model, sources)
     output = Output(json, quiet)
