@@ -6,7 +6,7 @@ PLAIN := .venv-plain
 LOWEST := .venv-lowest
 BENCH := .venv-bench
 
-.PHONY: demo test check smoke torture test-lowest bench docs clean help
+.PHONY: demo test check smoke torture cluster test-lowest bench docs clean help
 
 help:
 	@echo "make demo   train on the bundled plays for about a minute, and write a sample"
@@ -14,6 +14,7 @@ help:
 	@echo "make check  run ruff and mypy"
 	@echo "make docs   write the tables of options in docs/cli.md anew"
 	@echo "make bench  measure speed and memory beside PyTorch, 7 minutes"
+	@echo "make cluster  train on hosts that are network namespaces, kill ranks, cut hosts off, as root"
 	@echo "make torture  try for half an hour to make it lose something, and print the table that README quotes"
 
 demo: $(VENV)/.runs
@@ -36,6 +37,10 @@ smoke: $(PLAIN)/.runs
 # All rows, or what checkpoints/torture/results.jsonl does not have of them yet: make torture TORTURE='--rows kills --restart'
 torture: $(VENV)/.develops
 	$(VENV)/bin/python -m tests.robustness $(TORTURE)
+
+# Ranks on several hosts, which are network namespaces: needs root, Linux and Debian's iproute2.
+cluster: $(VENV)/.develops
+	$(VENV)/bin/python -m tests.cluster $(CLUSTER)
 
 # The lower bounds of pyproject.toml, exactly.
 test-lowest:

@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import struct
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -56,12 +57,20 @@ class Gate:
 
     def watch_one(self, name: str, connection: socket.socket) -> None:
         """Wait until a rank is gone; then let this process end, by force if it does not notice."""
-        message = b""
-        with connection, suppress(OSError):
-            message = connection.recv(1 << 12)
+        end = "has died"
+        with connection:
+            try:
+                message = connection.recv(1 << 12)
+                end = f"has failed: {message.decode()}" if message else end
+            except ConnectionError:  # reset, as by a process that was killed
+                pass
+            except OSError:
+                end = "cannot be reached any more"
         if self.ending.is_set():
             return
-        self.gone = self.gone or f"{name} has {f'failed: {message.decode()}' if message else 'died'}"
+        self.gone = self.gone or f"{name} {end}"
+        if end.startswith("cannot"):
+            end_launcher()
         if not self.ending.wait(GRACE_SECONDS):
             os.write(2, f"charrnn: {self.gone}; all ranks end\n".encode())
             os._exit(1)
@@ -106,6 +115,20 @@ class Line:
         if self.connection:
             with suppress(OSError):
                 self.connection.sendall(str(error).encode()[: 1 << 12] or type(error).__name__.encode())
+
+
+def end_launcher() -> None:
+    """Let a process of its own end mpiexec soon, if it runs on this machine: it would wait for the lost machine."""
+    pid = os.getppid()
+    with suppress(OSError, ValueError):
+        while pid > 1:
+            found = subprocess.run(["ps", "-o", "ppid=,comm=", "-p", str(pid)], capture_output=True, text=True)
+            parent, name = found.stdout.split(maxsplit=1)
+            if os.path.basename(name).startswith("mpiexec"):
+                words, null = ["sh", "-c", f"sleep {GRACE_SECONDS + 1}; kill {pid}"], subprocess.DEVNULL
+                subprocess.Popen(words, stdin=null, stdout=null, stderr=null, start_new_session=True)
+                return
+            pid = int(parent)
 
 
 def watching(target: Callable[..., None], *arguments: object) -> threading.Thread:

@@ -15,11 +15,21 @@ from charrnn.core.ops import Array
 from charrnn.core.state import TrainState
 from charrnn.core.train import SerialExecutor, train_step
 from charrnn.data.corpus import Corpus
-from charrnn.parallel import cores
+from charrnn.parallel import cores, mpi, rank_executor
 from charrnn.parallel.executor import Share
-from charrnn.parallel.rank_executor import RankExecutor, Window, part_of, shares
+from charrnn.parallel.rank_executor import (
+    RankExecutor,
+    Window,
+    correct,
+    part_of,
+    shares,
+    start,
+    stop,
+    take_step,
+    what_is_carried,
+)
 from tests.helpers.files import copy_of, corpus_of, random_text, tiny_run
-from tests.helpers.models import T
+from tests.helpers.models import H, T
 
 B, STEPS = 7, 3
 
@@ -119,3 +129,63 @@ def test_every_rank_needs_a_stream() -> None:
     assert shares(2, 2, 4)[3] == Share(range(1, 2), slice(1, 2))
     with pytest.raises(UsageError, match="--batch-size 2: 5 ranks need at least 3 streams to share"):
         shares(2, 2, 5)
+
+
+class TwoRanks:
+    """Rank 0's view of a second rank, which has drifted and carries only ones."""
+
+    size, busy = 2, False
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def ask(self, function: Any, shares: list[tuple[Any, ...]]) -> None:
+        self.asked.append((function, shares))
+
+    def call(self, function: Any, shares: list[tuple[Any, ...]]) -> list[Any]:
+        own = rank_executor.current
+        assert function is what_is_carried
+        assert own
+        ones = [tuple(np.ones((H, B - B // 2), np.float32) for _ in layer) for layer in own.carried]
+        return [what_is_carried(None), (1234, ones)]
+
+    def sum_up(self, numbers: Array) -> None: ...
+
+
+def test_a_save_collects_what_ranks_carry_and_corrects_those_that_differ(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "limit", 1)
+    ranks = TwoRanks()
+    monkeypatch.setattr(mpi, "ranks", ranks)
+    state = tiny_run(corpus, {"num_layers": 2}, batch_size=B, seq_len=T)
+    with closing(rank_executor.executor(state)) as work:
+        train_step(state, Batches(corpus.ids, B, T, 0), work)
+        rank_executor.complete(state)
+        own = cast(Any, work).carried
+        slots, vector = state.slots, work.model.vector
+        assert [function for function, _ in ranks.asked] == [start, take_step, correct]
+        assert ranks.asked[-1][1][0][0] is vector
+        assert ranks.asked[-1][1][0][1] is slots
+    for layer, mine in zip(state.carried, own, strict=True):
+        np.testing.assert_array_equal(layer[0][:, : B // 2], mine[0])
+        assert np.any(mine[0])
+        assert np.all(layer[0][:, B // 2 :] == 1)
+    assert ranks.asked[-1][0] is stop
+    rank_executor.complete(state)  # nothing is asked after the end
+
+
+def test_a_corrected_rank_has_the_parameters_and_slots_of_rank_0(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "limit", 1)
+    monkeypatch.setattr(rank_executor, "current", None)
+    state = tiny_run(corpus, batch_size=B, seq_len=T)
+    share = shares(1, B, 2)[1]
+    start(None, state, share, part_of(state.carried, share))
+    vector = np.arange(len(state.model.vector), dtype=np.float32)
+    correct(None, vector, {"m": vector})
+    np.testing.assert_array_equal(state.model.vector, vector)
+    assert list(state.slots) == ["m"]
+    stop(None)
+    assert rank_executor.current is None

@@ -1,14 +1,20 @@
 """The connections of ranks that watch each other, with both sides in this process."""
 
 import os
+import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from charrnn.parallel import watch
 from charrnn.parallel.watch import Gate, Line, own_addresses
+from tests.helpers.files import IMPORTABLE
 
 NAMES = ["rank 0 on a", "rank 1 on b", "rank 2 on c"]
 
@@ -100,3 +106,35 @@ def test_the_loopback_is_tried_first() -> None:
     addresses = own_addresses()
     assert addresses[0] == "127.0.0.1"
     assert len(addresses) == len(set(addresses))
+
+
+def test_a_machine_that_is_cut_off_ends_the_launcher_that_waits_for_it(
+    ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr(watch, "end_launcher", lambda: started.append(True))
+    gate, lines = connected(2)
+
+    class CutOff:
+        """A connection whose probes stay without an answer."""
+
+        def recv(self, size: int) -> bytes:
+            raise TimeoutError
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *error: object) -> None: ...
+
+    gate.watch_one("rank 1 on b", CutOff())  # type: ignore[arg-type]
+    assert (gate.gone, started) == ("rank 1 on b cannot be reached any more", [True])
+    gate.close(politely=False)
+    join(gate, lines)
+
+
+@pytest.mark.skipif(not shutil.which("ps"), reason="finds the launcher by ps, which is not installed")
+def test_the_launcher_is_found_among_the_ancestors(tmp_path: Path) -> None:
+    launcher = tmp_path / "mpiexec.test"
+    launcher.symlink_to("/bin/sh")
+    code = "from charrnn.parallel import watch; watch.GRACE_SECONDS = -1; watch.end_launcher()"
+    words = [str(launcher), "-c", '"$@"; sleep 30; exit 3', "sh", sys.executable, "-c", code]
+    assert subprocess.run(words, env=IMPORTABLE, check=False, timeout=60).returncode == -signal.SIGTERM
