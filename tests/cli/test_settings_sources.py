@@ -58,7 +58,7 @@ def test_an_entry_that_is_no_option_is_refused(tmp_path: Path, text: str, words:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_has_settings_of_train_and_is_shown_as_options(name: str) -> None:
-    assert PRESETS[name].keys() <= SETTINGS.keys()
+    assert {"optimizer"} <= PRESETS[name].keys() <= SETTINGS.keys()  # by default it depends on the text
     assert typed({"hidden_size": 3, "lines": True}) == "--hidden-size 3 --lines 1"
 
 
