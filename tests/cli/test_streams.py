@@ -78,7 +78,6 @@ WRONG = {
     "no write permission": Case(("train", "a.txt", *NETWORK, "-q", "-m", "/proc/x.npz"), ("/proc/x.npz", "cannot be")),
     "too few characters kept": Case(("train", "a.txt", "-q", "--min-count", "100000"), ("--min-count 100000",)),
     "no such model": Case(("eval", "-m", "x"), ("checkpoints/x.npz", "charrnn train")),
-    "no model at all": Case(("info",), ("checkpoints", "charrnn train")),
     "an empty name": Case(("sample", "-m", ""), ("--model",), code=2),
 }
 

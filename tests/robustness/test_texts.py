@@ -103,11 +103,11 @@ def test_no_control_characters_of_a_model_reach_a_terminal(hostile: Path) -> Non
 
 
 def test_names_in_a_model_forge_no_lines_and_escape_nothing_in_a_pipe(hostile: Path) -> None:
+    assert json.loads(ok("info", "--json").text)["corpus"]["sources"] == [NAME, NAME]
     for args in COMMANDS:
         piped = charrnn(*args)
         assert RAW.findall(piped.text + piped.err) == []
         assert not re.search(r"^charrnn: forged|\u2028", piped.text + piped.err, re.MULTILINE)
-    assert json.loads(ok("info", "--json").text)["corpus"]["sources"] == [NAME, NAME]
 
 
 ENCODINGS = ("utf-8", "utf-16", "utf-7", "latin-1", "shift_jis", "gb18030", "iso2022_jp", "hz", "idna", "punycode")
