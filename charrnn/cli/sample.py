@@ -34,9 +34,9 @@ def sample(
     min_p: float | None = option("--min-p P", "Draw only from characters at least P times as likely as the likeliest."),
     only: str | None = option("--only CHARS", "Write only these characters."),
     ban: str | None = option("--ban CHARS", "Never write these characters."),
-    regex: str | None = option("--regex PATTERN", "Pattern that each whole sample matches (extra charrnn[regex])."),
+    regex: str | None = option("--regex PATTERN", "Pattern that each whole sample matches (extra regex: more syntax)."),
     grammar: str | None = option(
-        "--grammar FILE", "Lark grammar that each sample is a text of (extra charrnn[grammar])."
+        "--grammar FILE", "Lark grammar that each sample is a text of (extra grammar)."
     ),
     json_schema: str | None = option("--json-schema FILE", "JSON Schema that each sample is valid by."),
     unique: bool = option("--unique", "Write no sample twice.", False),

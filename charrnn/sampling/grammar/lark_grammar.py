@@ -1,4 +1,4 @@
-"""Grammars in the language of the lark package, which reads them; it is imported only here (extra charrnn[grammar])."""
+"""Grammars in the language of the lark package, which reads them; it is imported only here (extra charrnn-numpy[grammar])."""
 
 import json
 from collections import defaultdict
