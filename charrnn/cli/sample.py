@@ -35,9 +35,7 @@ def sample(
     only: str | None = option("--only CHARS", "Write only these characters."),
     ban: str | None = option("--ban CHARS", "Never write these characters."),
     regex: str | None = option("--regex PATTERN", "Pattern that each whole sample matches (extra regex: more syntax)."),
-    grammar: str | None = option(
-        "--grammar FILE", "Lark grammar that each sample is a text of (extra grammar)."
-    ),
+    grammar: str | None = option("--grammar FILE", "Lark grammar that each sample is a text of (extra grammar)."),
     json_schema: str | None = option("--json-schema FILE", "JSON Schema that each sample is valid by."),
     unique: bool = option("--unique", "Write no sample twice.", False),
     no_copy: int | None = option("--no-copy N", "Copy at most N consecutive characters of the training text.", min=1),
