@@ -4,7 +4,7 @@
     python -m benchmarks.grammars --only compile,walks
 
 The model is trained for a minute on records that this program writes, and kept. The walks are also made with llguidance
-(extra charrnn[bench]), whose masks know the grammar but not what a vocabulary lacks.
+(extra charrnn-numpy[bench]), whose masks know the grammar but not what a vocabulary lacks.
 """
 
 import argparse

@@ -30,11 +30,9 @@ def sample(
     min_p: float | None = option("--min-p P", "Draw only from characters at least P times as likely as the likeliest."),
     only: str | None = option("--only CHARS", "Write only these characters."),
     ban: str | None = option("--ban CHARS", "Never write these characters."),
-    regex: str | None = option("--regex PATTERN", "Pattern that each whole sample matches (extra charrnn[regex])."),
+    regex: str | None = option("--regex PATTERN", "Pattern that each whole sample matches (extra regex: more syntax)."),
     regex_file: str | None = option("--regex-file FILE", "File with such a pattern, for example one of many words."),
-    grammar: str | None = option(
-        "--grammar FILE", "Lark grammar that each sample is a text of (extra charrnn[grammar])."
-    ),
+    grammar: str | None = option("--grammar FILE", "Lark grammar that each sample is a text of (extra grammar)."),
     json_schema: str | None = option("--json-schema FILE", "JSON Schema that each sample is valid by."),
     unique: bool = option("--unique", "Write no sample twice.", False),
     no_copy: int | None = option("--no-copy N", "Copy at most N consecutive characters of the training text.", min=1),

@@ -70,7 +70,7 @@ def connect(size: int) -> Any:
         import mpi4py
     except ImportError as error:
         raise CharRNNError(
-            f"started as {size} ranks, which needs the extra `mpi`: pip install 'charrnn[mpi]', on every machine"
+            f"started as {size} ranks, which needs the extra `mpi`: pip install 'charrnn-numpy[mpi]', on every machine"
         ) from error
     mpi4py.rc.thread_level, mpi4py.rc.finalize = "funneled", False
     try:
@@ -79,7 +79,7 @@ def connect(size: int) -> Any:
             from mpi4py import MPI
         world = MPI.COMM_WORLD
     except (ImportError, RuntimeError) as error:
-        raise CharRNNError(f"mpi4py finds no MPI library: pip install 'charrnn[mpi]' ({error})") from error
+        raise CharRNNError(f"mpi4py finds no MPI library: pip install 'charrnn-numpy[mpi]' ({error})") from error
     if world.size != size:
         raise CharRNNError(
             f"the launcher has started {size} ranks, but MPI knows of {world.size}: use the mpiexec of the MPI library "

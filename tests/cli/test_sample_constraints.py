@@ -75,7 +75,7 @@ def test_wrong_patterns_and_numbers_are_refused(options: list[object], words: li
 
 def test_without_the_regex_package_the_extra_is_named() -> None:
     missing = charrnn("sample", "--regex", r"\p{Lu}", "-q", prelude="import sys; sys.modules['regex'] = None")
-    refused(missing, 2, "pip install 'charrnn[regex]'")
+    refused(missing, 2, "pip install 'charrnn-numpy[regex]'")
 
 
 # ---- --no-copy ----

@@ -177,3 +177,12 @@ def test_the_commands_of_the_readme_print_what_it_shows(work: Path) -> None:
     for line, shown in steps:
         assert shown
         assert_output(line, shown)
+
+
+def test_nothing_says_to_install_the_package_of_a_stranger() -> None:
+    """The name charrnn on the package index belongs to another project."""
+    paths = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *(ROOT / "charrnn").rglob("*.py")]
+    wrong = re.compile(r"(pip|uv)[^\n`]* install [^\n`]*\bcharrnn(?![-\w/])(?!\s*@)")
+    assert [path.name for path in paths if wrong.search(path.read_text("utf-8"))] == []
+    assert wrong.search("pip install 'charrnn[regex]'")
+    assert not wrong.search("pip install 'charrnn-numpy[regex]'")

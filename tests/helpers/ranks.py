@@ -15,9 +15,9 @@ MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent))  # of t
 
 def needs_mpi() -> None:
     """Skip a module of tests, with the reason, where the extra is missing."""
-    pytest.importorskip("mpi4py", reason="needs the extra mpi: pip install 'charrnn[mpi]'")
+    pytest.importorskip("mpi4py", reason="needs the extra mpi: pip install 'charrnn-numpy[mpi]'")
     if not MPIEXEC:
-        pytest.skip("needs mpiexec beside the interpreter: pip install 'charrnn[mpi]'", allow_module_level=True)
+        pytest.skip("needs mpiexec beside the interpreter: pip install 'charrnn-numpy[mpi]'", allow_module_level=True)
 
 
 def on_ranks(count: int, *args: object, options: Sequence[str] = (), prelude: str = "") -> list[str]:

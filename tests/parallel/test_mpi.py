@@ -136,7 +136,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     prelude = "import sys; sys.modules['mpi4py'] = None"
     result = ranks.run(2, "sample", cwd=tmp_path, prelude=prelude)
     assert (result.code, result.err.count("\n")) == (1, 1)
-    assert "started as 2 ranks, which needs the extra `mpi`: pip install 'charrnn[mpi]'" in result.err
+    assert "started as 2 ranks, which needs the extra `mpi`: pip install 'charrnn-numpy[mpi]'" in result.err
 
 
 def test_a_launcher_of_another_library_is_an_error(tmp_path: Path) -> None:

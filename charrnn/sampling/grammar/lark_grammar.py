@@ -1,4 +1,4 @@
-"""Grammars in the language of the lark package, which reads them; it is imported only here (extra charrnn[grammar])."""
+"""Grammars in the language of the lark package, which reads them; imported only here (extra grammar)."""
 
 import json
 from collections import defaultdict

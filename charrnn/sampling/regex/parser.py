@@ -131,7 +131,7 @@ def compiled_by_re(pattern: str) -> re.Pattern[str]:
             warnings.simplefilter("error")  # of sets that have another meaning there
             return re.compile(pattern)
     except (re.error, OverflowError, RecursionError, Warning) as error:
-        raise PatternError(f"{error}: more of the syntax needs pip install 'charrnn[regex]'") from error
+        raise PatternError(f"{error}: more of the syntax needs pip install 'charrnn-numpy[regex]'") from error
 
 
 def walk(node: tuple[object, ...]) -> Iterator[object]:

@@ -226,7 +226,7 @@ def test_without_the_regex_package_the_standard_library_reads_most_patterns(
 @pytest.mark.parametrize("source", [r"\p{Lu}", "[[:alpha:]]", "(?<name>a)", "(a"])
 def test_what_needs_the_regex_package_names_its_install_command(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "regex", None)
-    with pytest.raises(UsageError, match=r"pip install 'charrnn\[regex\]'$"):
+    with pytest.raises(UsageError, match=r"pip install 'charrnn-numpy\[regex\]'$"):
         pattern_of(source)
 
 
