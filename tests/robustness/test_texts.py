@@ -82,7 +82,7 @@ COMMANDS = (
     ("train", "--resume", "-m", "a"),
     ("train", "a.txt", "--resume"),
     ("train", "a.txt", "--resume", "--dry-run"),
-    ("sample", "-n", 9, "--no-copy", 9),
+    ("sample", "-n", 9, "--no-copy", 9, "--ban", "\x1b"),  # which is in the training text
 )
 
 
