@@ -68,9 +68,9 @@ class Gate:
                 end = "cannot be reached any more"
         if self.ending.is_set():
             return
-        self.gone = self.gone or f"{name} {end}"
         if end.startswith("cannot"):
-            end_launcher()
+            end_launcher()  # before `gone` is set: the main thread ends this process soon after
+        self.gone = self.gone or f"{name} {end}"
         if not self.ending.wait(GRACE_SECONDS):
             os.write(2, f"charrnn: {self.gone}; all ranks end\n".encode())
             os._exit(1)

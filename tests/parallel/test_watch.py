@@ -111,9 +111,9 @@ def test_the_loopback_is_tried_first() -> None:
 def test_a_machine_that_is_cut_off_ends_the_launcher_that_waits_for_it(
     ends: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[bool] = []
-    monkeypatch.setattr(watch, "end_launcher", lambda: started.append(True))
+    started: list[str | None] = []
     gate, lines = connected(2)
+    monkeypatch.setattr(watch, "end_launcher", lambda: started.append(gate.gone))
 
     class CutOff:
         """A connection whose probes stay without an answer."""
@@ -126,7 +126,7 @@ def test_a_machine_that_is_cut_off_ends_the_launcher_that_waits_for_it(
         def __exit__(self, *error: object) -> None: ...
 
     gate.watch_one("rank 1 on b", CutOff())  # type: ignore[arg-type]
-    assert (gate.gone, started) == ("rank 1 on b cannot be reached any more", [True])
+    assert (gate.gone, started) == ("rank 1 on b cannot be reached any more", [None])  # still None when it is called
     gate.close(politely=False)
     join(gate, lines)
 
