@@ -116,6 +116,7 @@ def train(
     ignore: list[str] | None = option(
         "--ignore REGEX", "With --lines: neither learn nor score what matches; may be repeated."
     ),
+    keep_going: bool = option("--keep-going", "Train on when the loss has exploded.", False),
     force: bool = option("--force", "Replace an existing model.", False),
     dry_run: bool = option("--dry-run", "Show what would be done and how long it would take; write no file.", False),
     preset: Literal[tuple(PRESETS)] | None = option(  # type: ignore[valid-type]
@@ -150,6 +151,7 @@ def train(
     from charrnn.cli.start import Request, finished_notes, fit_to_budget, open_store, sole_writer, start
     from charrnn.cli.summary import print_estimate
     from charrnn.cli.train_loop import Saver, run
+    from charrnn.training.divergence import ExplosionGuard
     from charrnn.training.time_budget import Stopwatch
 
     variables = frozenset(from_variables(context))
@@ -170,7 +172,8 @@ def train(
         output.note(*finished_notes(state))
         with Interrupt() as interrupt:
             saver = Saver(state, text, store, reporter, save_timer, Stopwatch(state, began))
-            run(saver, reporter, interrupt, deadline)
+            guard = None if keep_going else ExplosionGuard(len(state.vocab), state.config)
+            run(saver, reporter, interrupt, deadline, guard)
     if interrupt.number:
         die_by_signal(interrupt.number)
     reporter.done()
