@@ -121,6 +121,14 @@ def early_validation(saver: Saver, deadline: Deadline | None) -> Iterator[EvalRe
         yield from validate(state, validation_text(held_out), score)
 
 
+def guarded(reports: Iterator[Report], guard: ExplosionGuard | None) -> Iterator[Report]:
+    """Yield the reports of a run; raises DivergedError as the guard does."""
+    for report in reports:
+        yield report
+        if guard and isinstance(report, StepReport):
+            guard.check(report)
+
+
 def run(
     saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadline | None, guard: ExplosionGuard | None
 ) -> None:
@@ -134,12 +142,10 @@ def run(
     saver.calibrate()
     saver.save()
     try:
-        for report in train(state, saver.text.ids, executor, score):
+        for report in guarded(train(state, saver.text.ids, executor, score), guard):
             reporter.show(report)
             for result in early_validation(saver, deadline):
                 reporter.show(result)
-            if guard and isinstance(report, StepReport):
-                guard.check(report)
             if interrupt.number:
                 break
             to_save = saver.due(report)
