@@ -28,6 +28,7 @@ ONLY = {"data": {"core"}, "parallel": {"core"}, "terminal": {"plots"}, "__init__
 # Rooms that may import a package that is not in the standard library:
 OWNERS = {"numpy": set(FLOOR) - {"__init__", "__main__"}, "typer": {"cli"}, "tqdm": {"terminal"}, "rich": {"terminal"}}
 OWNERS |= {"lark": {"sampling"}, "mpi4py": {"parallel"}, "regex": {"sampling"}, "threadpoolctl": {"parallel"}}
+OWNERS |= {"safetensors": {"checkpoint"}}
 MAX_ARROWS = 50
 
 OPENS_FILES = {"checkpoint", "data"}

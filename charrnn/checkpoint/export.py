@@ -1,8 +1,13 @@
-"""The weights of a model under the names of a PyTorch module, which charrnn.to_torch_state_dict describes.
+"""Models for others: weights alone, and weights under the names of a PyTorch module.
+
+charrnn.to_torch_state_dict describes the module.
 
 The layout of a weight is the same, (G·H, D), with two differences: PyTorch's LSTM has its gates in the order i f g o,
 not i f o g, and every layer has a second bias, b_hh, added to W_hh h. Only the GRU needs it, for b_n.
 """
+
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -12,6 +17,31 @@ from charrnn.core.errors import CharRNNError
 from charrnn.core.model import CharRNN, prefixes
 from charrnn.core.network import scope
 from charrnn.core.ops import Array
+from charrnn.core.state import TrainState
+from charrnn.core.vocab import Vocab
+
+
+def weights_alone(state: TrainState, dtype: str) -> TrainState:
+    """Return a run as a file of its best weights alone keeps it, in a type of 16 or 32 bits, `<f2` or `<f4`.
+
+    Raises CharRNNError if a weight is too large for 16 bits.
+    """
+    model = state.best_model
+    if not np.all(np.abs(model.vector) <= np.finfo(dtype).max):
+        raise CharRNNError("its weights are too large for 16 bits: use --dtype f4")
+    return replace(state, model=model, slots={}, carried=[], weights=dtype)
+
+
+def safetensors_bytes(model: CharRNN, vocab: Vocab, dtype: str) -> bytes:
+    """Return the bytes of a safetensors file with PyTorch's names; raises CharRNNError without the library."""
+    try:
+        from safetensors.numpy import save
+    except ImportError as error:
+        raise CharRNNError("safetensors is not installed: pip install 'charrnn-numpy[export]'") from error
+    arrays = {name: np.ascontiguousarray(array.astype(dtype)) for name, array in torch_state_dict(model).items()}
+    facts = {"model": asdict(model.config), "characters": vocab.characters, "unknown": vocab.unknown}
+    data: bytes = save(arrays, {"format": "pt", "charrnn": json.dumps(facts)})
+    return data
 
 
 def torch_state_dict(model: CharRNN) -> dict[str, Array]:

@@ -61,11 +61,12 @@ MANIFEST = {
     "sha256": {str: str},
     "seconds": (type(None), float),
     "thresholds": {str: [[float]]},
+    "unlike": bool,
     "ignore": [str],
     "weights": (type(None), str),
 }
 # Keys that are left out if they have these values, and those of `train`:
-OPTIONAL: dict[str, Any] = {"seconds": None, "thresholds": {}, "ignore": [], "weights": None}
+OPTIONAL: dict[str, Any] = {"seconds": None, "thresholds": {}, "unlike": False, "ignore": [], "weights": None}
 OPTIONAL_SETTINGS: dict[str, Any] = {"holdout": "tail", "held_out": None}
 WEIGHTS = (None, "<f2", "<f4")
 
@@ -122,6 +123,7 @@ def to_bytes(state: TrainState) -> bytes:
         "sha256": {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()},
         "seconds": state.seconds,
         "thresholds": state.thresholds,
+        "unlike": state.unlike,
         "ignore": list(state.origin.ignore),
         "weights": state.weights,
     }
@@ -162,6 +164,7 @@ def from_file(file: IO[bytes]) -> TrainState:
         losses.tolist(),
         manifest["seconds"],
         manifest["thresholds"],
+        manifest["unlike"],
         manifest["weights"],
     )
 

@@ -92,7 +92,12 @@ class CheckpointStore:
 
 
 def save_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, replacing the file completely or not at all; raises CharRNNError if that fails.
+    """Write a text as UTF-8, as save_bytes does."""
+    save_bytes(path, text.encode("utf-8", "replace"))
+
+
+def save_bytes(path: Path, data: bytes) -> None:
+    """Write a file, replacing it completely or not at all; raises CharRNNError if that fails.
 
     A path that is a device or a folder, or a link to a file of another kind, is refused.
     """
@@ -100,7 +105,7 @@ def save_text(path: Path, text: str) -> None:
     if problem := why_not_replaced(str(path), target):
         raise CharRNNError(problem)
     try:
-        replace_file(target, text.encode("utf-8", "replace"), verify=lambda file: None)
+        replace_file(target, data, verify=lambda file: None)
     except OSError as error:
         raise CharRNNError(f"{path}: cannot be saved: {reason(error)}") from error
 

@@ -18,6 +18,7 @@ COMMANDS = {  # name, which is that of the module: (function, first line of its 
     "sample": ("sample", "Write text with a trained model."),
     "eval": ("evaluate", "Score texts in bits per character."),
     "info": ("info", "Show what a model file holds."),
+    "export": ("export", "Write a model for others: its weights, or a page that writes."),
 }
 
 

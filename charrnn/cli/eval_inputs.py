@@ -83,6 +83,7 @@ def load_model_corpus(
     """
     advice = " and ".join(["name a text to score"] * to_score + [f"leave out {option}"] * bool(option))
     from charrnn.core.train import split_text
+    from charrnn.training.configure import holdout_in
 
     origin, config, vocab = model.origin, model.config, model.vocab
     if not all(map(is_repeatable, origin.sources)):
@@ -96,7 +97,9 @@ def load_model_corpus(
     reading = Reading(
         config.encoding, normalize=vocab.normalize, lines=model.network.config.lines, ignore=origin.ignore
     )
-    corpus = load_corpus(origin.sources, reading, config.min_count, known=vocab, most=origin.chars)
+    corpus = load_corpus(
+        origin.sources, reading, config.min_count, vocab, origin.chars, holdout_in(config, model.network.config)
+    )
     if not is_text_of(origin, corpus):
         raise TextError(f"{shown(origin.sources)}: not the text that the model was trained on: {advice}")
     if output:

@@ -11,7 +11,7 @@ from charrnn.api import continuation
 from charrnn.checkpoint.environment import changes
 from charrnn.cli.options import duration
 from charrnn.cli.streams import Output
-from charrnn.cli.summary import best_losses, print_summary
+from charrnn.cli.summary import best_losses, held_out_part, print_summary
 from charrnn.core.config import Purpose
 from charrnn.core.score import bits
 from charrnn.core.state import TrainState
@@ -99,6 +99,7 @@ class Reporter:
         parameters = len(self.state.model.vector)
         self.corpus_notes(text)
         note(f"text: {shown(text.sources)}, {len(text.ids):,} characters, {len(text.vocab):,} symbols")
+        note(f"held out: {held_out_part(config)}")
         note(f"network: {network}, {parameters:,} parameters")
         note(
             f"budget: {config.steps:,} {'steps' if config.steps != 1 else 'step'} of {chars_per_step:,} characters, "

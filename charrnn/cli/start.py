@@ -15,14 +15,24 @@ from charrnn.cli.options import named_model
 from charrnn.core.config import TrainConfig
 from charrnn.core.errors import CheckpointError, ResumeError, TextError, UsageError
 from charrnn.core.state import TrainState
-from charrnn.core.train import out_of_patience
+from charrnn.core.train import out_of_patience, split_text
 from charrnn.data.corpus import Corpus, load_corpus
 from charrnn.data.reading import Reading, same_encoding
 from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, shown, unnamed
 from charrnn.terminal.streams import say
 from charrnn.training import english
-from charrnn.training.configure import CHANGEABLE, configure, resumed_config, run_settings, start_run, warm_start
+from charrnn.training.configure import (
+    CHANGEABLE,
+    configure,
+    holdout_in,
+    holdout_of,
+    resumed_config,
+    run_settings,
+    start_run,
+    warm_start,
+)
 from charrnn.training.defaults import Budget
+from charrnn.training.likeness import likeness, warning
 from charrnn.training.repetitive import small_network
 from charrnn.training.time_budget import Deadline, config_for_time, seconds_done
 
@@ -117,6 +127,13 @@ def start(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]
         return resumed(store, request)
     if exists and not request.force:
         raise CheckpointError(f"{store.name}: already exists: use --resume to continue or --force to replace it")
+    state, text = begun(request)
+    compare_held_out(state, text)
+    return state, text
+
+
+def begun(request: Request) -> tuple[TrainState, Corpus]:
+    """Return a run at step 0, from random weights or from another model, and its text."""
     if request.init_from in (None, NONE):
         return new(request)
     path = named_model(str(request.init_from), "--init-from")
@@ -128,7 +145,9 @@ def new(request: Request) -> tuple[TrainState, Corpus]:
     """Return a run at step 0 with random weights or, if they suit, those of the English model; and its text."""
     settings = request.settings
     reading = new_reading(settings, settings.get("normalize", "none"), settings.get("lines", False), request.ignore)
-    text = load_corpus(request.sources or (BUNDLED,), reading, settings.get("min_count", TrainConfig.min_count))
+    sources = request.sources or (BUNDLED,)
+    holdout = holdout_of(settings, len(expand(sources, [])))
+    text = load_corpus(sources, reading, settings.get("min_count", TrainConfig.min_count), holdout=holdout)
     network = small_network(text, settings)
     if network:
         note = "short, repetitive lines: a small network suits them (--hidden-size and --num-layers choose another)"
@@ -164,10 +183,26 @@ def warm_started(
     settings = run_settings(given, source.config, vocab)
     reading = new_reading(settings, vocab.normalize, source.config.lines, request.ignore or origin.ignore)
     min_count = settings.get("min_count", TrainConfig.min_count)
-    text = load_corpus(request.sources or (BUNDLED,), reading, min_count, known=vocab)
+    sources = request.sources or (BUNDLED,)
+    holdout = holdout_of({**settings, "lines": source.config.lines}, len(expand(sources, [])))
+    text = load_corpus(sources, reading, min_count, known=vocab, holdout=holdout)
     note = note or f"{name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
     state = warm_start(source, vocab, name, text, settings, request.budget)
     return state, replace(text, remarks=(*text.remarks, note))
+
+
+def compare_held_out(state: TrainState, text: Corpus) -> None:
+    """Warn of a held-out part that is unlike the rest, and remember it in the state."""
+    found = likeness(text, *split_text(state.config, state.model.config, text.ids))
+    state.unlike = found.unlike
+    if found.unlike:
+        say(
+            warning(
+                found,
+                text.holdout,
+                len(expand(text.sources, [])) if all(map(is_repeatable, text.sources)) else len(text.sources),
+            )
+        )
 
 
 def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]:
@@ -187,7 +222,14 @@ def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpu
     lines = state.model.config.lines
     reading = Reading(config.encoding, normalize=vocab.normalize, lines=lines, ignore=origin.ignore)
     most = None if request.sources else origin.chars
-    text = load_corpus(request.sources or origin.sources, reading, config.min_count, known=vocab, most=most)
+    text = load_corpus(
+        request.sources or origin.sources,
+        reading,
+        config.min_count,
+        vocab,
+        most,
+        holdout_in(config, state.model.config),
+    )
     state.config = resumed_config(state, text, without_same_encoding(request.typed, config), request.budget)
     if request.sources and STDIN not in text.sources:
         state.origin = replace(origin, sources=text.sources)  # where it is now

@@ -11,7 +11,7 @@ from typing import Any
 from charrnn.cli.losses import curves, loss_chart
 from charrnn.cli.options import in_units
 from charrnn.cli.streams import Output
-from charrnn.core.config import VALIDATION_CHARS
+from charrnn.core.config import VALIDATION_CHARS, TrainConfig
 from charrnn.core.score import bits
 from charrnn.core.state import TrainState
 from charrnn.core.train import out_of_patience
@@ -100,9 +100,19 @@ def best_score(state: TrainState, digits: int) -> str:
     """Return the best held-out loss in words, with the part of the held-out text that was scored if not all of it."""
     if state.best is None:
         return "not scored"
-    held_out = state.origin.chars * state.config.val_fraction
+    config = state.config
+    held_out = config.held_out or state.origin.chars * config.val_fraction
     part = f"; of the first {VALIDATION_CHARS:,} characters held out" if held_out > VALIDATION_CHARS else ""
     return f"{bits(state.best.nats):.{digits}f} bits per character, best at step {state.best.step:,}{part}"
+
+
+def held_out_part(config: TrainConfig) -> str:
+    """Return which part of the text is held out, in words."""
+    share = f"{100 * config.val_fraction:.3g} %"
+    if config.held_out is None:
+        return f"the last {share} of the text" if config.val_fraction else "nothing"
+    parts = {"each": f"the last {share} of each text", "lines": f"{share} of the lines, chosen by --seed"}
+    return f"{parts[config.holdout]}: {config.held_out:,} characters"
 
 
 def best_losses(state: TrainState) -> dict[str, float | None]:
@@ -130,6 +140,8 @@ def stop_reason(state: TrainState) -> str:
 def advice(state: TrainState) -> str:
     """Return what would improve the model, judging by the held-out losses; empty if nothing is obvious."""
     best, history = state.best, state.history
+    if state.unlike:
+        return ""
     if best is None:
         return "no text is held out, so the loss on new text is unknown: use --val-fraction 0.1"
     step, _, last = history[-1]
@@ -185,6 +197,7 @@ def model_rows(state: TrainState, file_bytes: int) -> dict[str, str]:
         **({"ignored": "\n".join(map(display_width.one_line, origin.ignore))} if origin.ignore else {}),
         **({"started from": display_width.one_line(state.init_from)} if state.init_from is not None else {}),
         "training": training_settings(state),
+        "held-out part": held_out_part(state.config),
         "held out": best_score(state, digits=4),
         **({"advice": suggestion} if suggestion and state.step else {}),
         "file": f"{file_bytes / 1e6:,.1f} MB",

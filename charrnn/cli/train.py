@@ -36,7 +36,8 @@ SETTINGS: dict[str, Setting] = {  # of the network and the run, by the names of 
     "warmup": (int, "N", "Steps until the learning rate reaches its peak."),
     "weight_decay": (float, "X", "Decay rate of the weight matrices; decoupled from the gradient with adamw and soap."),
     "grad_clip": (float, "X", "Maximum norm of the gradient."),
-    "val_fraction": (float, "X", "Fraction of the text to hold out, from its end; 0 holds out none."),
+    "val_fraction": (float, "X", "Fraction of the text to hold out; 0 holds out none."),
+    "holdout": (Literal[config.HOLDOUT_NAMES], None, "Held-out part: the end of the text, of each text, or lines."),
     "eval_every": (int, "N", "Steps between validations."),
     "patience": (int, "N", "Stop after N validations without a new best; 0 never stops."),
     "lines": (bool, None, "Treat each line as an independent example."),
@@ -47,7 +48,7 @@ SETTINGS: dict[str, Setting] = {  # of the network and the run, by the names of 
 }
 HELP_GROUPS = {  # the options in the order of the help, by the names of their parameters
     "Network": ["cell", "activation", "hidden_size", "num_layers", "embed_size", "ensemble", "init_from"],
-    "Text": ["lines", "ignore", "min_count", "encoding", "normalize", "val_fraction"],
+    "Text": ["lines", "ignore", "min_count", "encoding", "normalize", "val_fraction", "holdout"],
     "Budget": ["epochs", "steps", "time_", "more", "patience", "threads", "dry_run"],
     "Optimization": [
         "preset",
@@ -82,6 +83,7 @@ ADAPTIVE = {  # settings whose default depends on the text or the run
     "batch_size": "1 to 32, by the size of the text",
     "optimizer": "soap for 500,000 characters or more, else adamw",
     "lr": "0.007 with soap, else 0.004",
+    "holdout": "lines with --lines, each for several texts, else tail",
     "eval_every": "a tenth of the run, or more where validations are slow",
 }
 DEFAULTS = {name: FIELDS[name].default for name in SETTINGS if name in FIELDS} | ADAPTIVE
@@ -116,6 +118,7 @@ def train(
     ignore: list[str] | None = option(
         "--ignore REGEX", "With --lines: neither learn nor score what matches; may be repeated."
     ),
+    keep_going: bool = option("--keep-going", "Train on when the loss has exploded.", False),
     force: bool = option("--force", "Replace an existing model.", False),
     dry_run: bool = option("--dry-run", "Show what would be done and how long it would take; write no file.", False),
     preset: Literal[tuple(PRESETS)] | None = option(  # type: ignore[valid-type]
@@ -150,6 +153,7 @@ def train(
     from charrnn.cli.start import Request, finished_notes, fit_to_budget, open_store, sole_writer, start
     from charrnn.cli.summary import print_estimate
     from charrnn.cli.train_loop import Saver, run
+    from charrnn.training.divergence import ExplosionGuard
     from charrnn.training.time_budget import Stopwatch
 
     variables = frozenset(from_variables(context))
@@ -170,7 +174,8 @@ def train(
         output.note(*finished_notes(state))
         with Interrupt() as interrupt:
             saver = Saver(state, text, store, reporter, save_timer, Stopwatch(state, began))
-            run(saver, reporter, interrupt, deadline)
+            guard = None if keep_going else ExplosionGuard(len(state.vocab), state.config)
+            run(saver, reporter, interrupt, deadline, guard)
     if interrupt.number:
         die_by_signal(interrupt.number)
     reporter.done()
@@ -181,7 +186,8 @@ def train(
 def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that were given, by name; raises UsageError for a wrong value."""
     given = {name: value for name, value in settings.items() if value is not None}
-    TrainConfig(1, "", **{name: value for name, value in given.items() if name in TrainConfig.__dataclass_fields__})
+    checked = given.keys() & TrainConfig.__dataclass_fields__.keys() - {"holdout"}  # whose parser has checked it
+    TrainConfig(1, "", **{name: given[name] for name in checked})
     return given
 
 

@@ -17,6 +17,7 @@ from charrnn.evaluation.anomaly import calibrated
 from charrnn.evaluation.text import score, score_ids
 from charrnn.parallel.rank_executor import complete, executor
 from charrnn.terminal.streams import say
+from charrnn.training.divergence import ExplosionGuard, remedy
 from charrnn.training.time_budget import Deadline, Stopwatch
 
 CHECKED_CHARS = 64  # characters that a model must be able to score before it is saved
@@ -120,8 +121,20 @@ def early_validation(saver: Saver, deadline: Deadline | None) -> Iterator[EvalRe
         yield from validate(state, validation_text(held_out), score)
 
 
-def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadline | None) -> None:
+def guarded(reports: Iterator[Report], guard: ExplosionGuard | None) -> Iterator[Report]:
+    """Yield the reports of a run; raises DivergedError as the guard does."""
+    for report in reports:
+        yield report
+        if guard and isinstance(report, StepReport):
+            guard.check(report)
+
+
+def run(
+    saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadline | None, guard: ExplosionGuard | None
+) -> None:
     """Train, and save before the first step, during training and at the end, so that the file is always complete.
+
+    With a guard, a run whose loss explodes ends with an error, and the file keeps its last save.
 
     Whatever else ends the run, such as a reader that has gone away or a worker that was killed, it is saved first.
     """
@@ -129,7 +142,7 @@ def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadli
     saver.calibrate()
     saver.save()
     try:
-        for report in train(state, saver.text.ids, executor, score):
+        for report in guarded(train(state, saver.text.ids, executor, score), guard):
             reporter.show(report)
             for result in early_validation(saver, deadline):
                 reporter.show(result)
@@ -143,7 +156,8 @@ def run(saver: Saver, reporter: Reporter, interrupt: Interrupt, deadline: Deadli
         saver.calibrate()
         saver.save()
     except DivergedError as error:
-        raise DivergedError(f"{error}; {name} keeps the model of step {saver.saved_step}") from error
+        advice, kept = remedy(state.config), f"{name} keeps the model of step {saver.saved_step}"
+        raise DivergedError(f"{error}: {advice}; {kept}") from error
     except CheckpointError:  # of the last save
         raise
     except BaseException as error:

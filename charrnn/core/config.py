@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     SAMPLE = 1
     DROPOUT = 2
     PREVIEW = 3
+    HOLDOUT = 4
 
 
 def require(holds: bool, option: str, value: object, needs: str) -> None:

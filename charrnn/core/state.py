@@ -52,6 +52,7 @@ class TrainState:
     losses: list[float] = field(default_factory=list)  # of all steps, in sums over loss_stride(step) of them
     seconds: float | None = None  # trained so far; None for a run that has never had a budget in time
     thresholds: dict[str, list[list[float]]] = field(default_factory=dict)  # score -> pairs of rate and threshold
+    unlike: bool = False  # whether the held-out text is unlike the rest
     weights: str | None = None  # the dtype of a file of weights alone, which has no slots and no carried state
 
     @property

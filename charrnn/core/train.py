@@ -147,7 +147,7 @@ def train_step(state: TrainState, batches: Batches, executor: Executor) -> StepR
     gradient = executor.gradient
     grad_norm = clip_by_global_norm(gradient, config.grad_clip)
     if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-        raise DivergedError(f"step {step + 1}: the loss or its gradient is not finite: try --lr {config.lr / 4:.2g}")
+        raise DivergedError(f"step {step + 1}: the loss or its gradient is not finite")
     lr, shapes, optimizer = lr_at(step, config), parameter_shapes(model.config), OPTIMIZERS[config.optimizer]
     optimizer.step(model.vector, gradient, state.slots, shapes, lr, config.weight_decay, step + 1, executor.run)
     state.carried = carried

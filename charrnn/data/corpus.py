@@ -6,11 +6,12 @@ disk. The SHA-256 of its characters is computed both times, so that a change bet
 
 import hashlib
 import mmap
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from charrnn.core.errors import TextError
 from charrnn.core.ops import Ids
 from charrnn.core.state import Origin
 from charrnn.core.vocab import CODE_POINTS, Vocab, codes_of, named
+from charrnn.data.holdout import TAIL, Divider, Holdout, Levels, divider
 from charrnn.data.reading import Reader, Reading, byte_blocks, temporary_file_error
 from charrnn.data.sources import expand, is_repeatable, missing, open_bytes, remembered, shown
 
 UTF_8 = Reading()
+COPIED_BYTES = 1 << 20  # at a time
 CHARS_PER_PIECE = 1 << 16  # encoded at a time, to compute a digest
 TEXT_CHANGED = "the text changed while it was read: start again when it is complete"
 
@@ -37,6 +40,9 @@ class Corpus:
     sha256: str  # of its characters in UTF-8, before normalization; of a plain UTF-8 file the same as from sha256sum
     remarks: tuple[str, ...]  # what reading changed, as messages for the user
     ignore: tuple[str, ...] = ()  # patterns in whose place the text has one character
+    holdout: str = "tail"  # the kind of the held-out part
+    held_out: int | None = None  # its characters, the last of the ids; None for a tail, which is cut later
+    counts: NDArray[np.int64] | None = None  # (V,), occurrences of each symbol
 
 
 def load_corpus(
@@ -45,12 +51,14 @@ def load_corpus(
     min_count: int = 1,
     known: Vocab | None = None,
     most: int | None = None,
+    holdout: Holdout = TAIL,
 ) -> Corpus:
     """Return the corpus of some texts, read in order as if they were one.
 
     The vocabulary is built from the texts and contains all symbols of a `known` one. Raises TextError for a source that
     cannot be read or decoded, and for texts with fewer than two different characters. With `most` the sources are names
     in a model file, which may come from another person: only regular files are read, and at most that many characters.
+    A held-out part that is no tail is moved to the end.
     """
     sources = tuple(sources)
     remarks: list[str] = []
@@ -62,11 +70,22 @@ def load_corpus(
         vocab = Vocab.build(counts, min_count, reading.normalize, known)
         if len(vocab) < 2:
             raise TextError(f"{shown(sources)}: --min-count {min_count} leaves only one symbol: use a smaller value")
-        again = hashlib.sha256()
-        ids = ids_on_disk(at_most(most, reader.blocks([], hashing(again))), vocab)
+        again, division = hashlib.sha256(), None
+        if holdout.reorders:
+            division = divider(holdout, shown(sources), reader.lengths, int(counts[ord("\n")]), vocab)
+        ids, held_out = ids_on_disk(at_most(most, reader.blocks([], hashing(again))), vocab, division)
         if again.digest() != digest.digest():
             raise TextError(TEXT_CHANGED)
-    return Corpus(ids, vocab, remembered(sources), digest.hexdigest(), (*reader.remarks, *remarks), reading.ignore)
+    if division and not 0 < held_out < len(ids):
+        raise TextError(f"{shown(sources)}: too short to hold out a part: use --val-fraction 0 or more text")
+    kind, count = (holdout.kind, held_out) if division else ("tail", None)
+    known_counts = counts[vocab.symbols]
+    rare = [len(ids) - known_counts.sum()] if vocab.unknown else []
+    symbol_counts = np.append(known_counts, np.array(rare, np.int64))
+    notes = (*reader.remarks, *remarks)
+    return Corpus(
+        ids, vocab, remembered(sources), digest.hexdigest(), notes, reading.ignore, kind, count, symbol_counts
+    )
 
 
 def hashing(digest: "hashlib._Hash") -> Callable[[str], None]:
@@ -111,22 +130,39 @@ def at_most(most: int | None, blocks: Iterable[str]) -> Iterator[str]:
             return
 
 
-def ids_on_disk(blocks: Iterable[str], vocab: Vocab) -> Ids:
+def ids_on_disk(blocks: Iterable[str], vocab: Vocab, division: Divider | None = None) -> tuple[Ids, int]:
     """Write the ids of a text in the smallest integer type that holds them; return them as a memory map.
 
-    A character outside the vocabulary gets an arbitrary id: the caller must check that there is none.
+    With a division, the parts that it holds out come last; return their number of characters too. A character outside
+    the vocabulary gets an arbitrary id: the caller must check that there is none.
     """
     ids_of = vocab.table.astype(vocab.id_dtype)
     try:
-        with tempfile.TemporaryFile() as file:  # the map outlives it
+        with ExitStack() as stack:
+            files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3 if division else 1)]
             for block in blocks:
-                file.write(ids_of.take(codes_of(block)).data)
-            file.flush()
-            if not file.tell():
+                ids = ids_of.take(codes_of(block))
+                write_parts(files, ids, division.levels(ids) if division else None)
+            trained = files[0].tell()
+            for file in files[1:]:
+                file.seek(0)
+                shutil.copyfileobj(file, files[0], COPIED_BYTES)
+            files[0].flush()
+            if not files[0].tell():
                 raise TextError(TEXT_CHANGED)
-            return DiskIds(file, vocab.id_dtype, "r")
+            held_out = (files[0].tell() - trained) // ids_of.itemsize
+            return DiskIds(files[0], vocab.id_dtype, "r"), held_out  # the map outlives the file
     except OSError as error:
         raise temporary_file_error(error) from error
+
+
+def write_parts(files: Sequence[IO[bytes]], ids: Ids, levels: Levels | None) -> None:
+    """Write ids (N,) to the files of their levels (N,), or all to the first one."""
+    if levels is None or not levels.any():
+        files[0].write(ids.data)
+        return
+    for level, file in enumerate(files):
+        file.write(ids[levels == level].data)
 
 
 class DiskIds(np.memmap[Any, Any]):

@@ -205,12 +205,14 @@ class Reader:
     def __init__(self, sources: Iterable[str], reading: Reading, stack: ExitStack) -> None:
         self.reading, self.remarks = reading, list[str]()
         self.sources = expand(sources, self.remarks)
+        self.lengths: list[int] = []  # characters of each, known once they have been read
         self.spools = {name: copy for name in dict.fromkeys(self.sources) if (copy := spooled(name, stack))}
 
     def blocks(self, remarks: list[str], observer: Callable[[str], None]) -> Iterator[str]:
         """Yield the text in blocks; `observer` is called with all of it before normalization, in another thread."""
         from concurrent.futures import ThreadPoolExecutor  # late: scoring a text does not need it
 
+        self.lengths = [0] * len(self.sources)
         with ThreadPoolExecutor(1) as thread:
             for i, name in enumerate(self.sources):
                 with ExitStack() as stack:
@@ -221,4 +223,6 @@ class Reader:
                     if how.lines and i + 1 < len(self.sources):
                         blocks = with_last_line_ended(blocks, name, remarks)
                     blocks = normalized_blocks(observed(blocks, observer, thread), how.normalize)
-                    yield from without_ignored(blocks, Ignore(how.ignore)) if how.ignore else blocks
+                    for block in without_ignored(blocks, Ignore(how.ignore)) if how.ignore else blocks:
+                        self.lengths[i] += len(block)
+                        yield block

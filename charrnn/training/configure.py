@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.checkpoint.environment import environment
-from charrnn.core.batches import Batches, split
+from charrnn.core.batches import Batches
 from charrnn.core.config import ModelConfig, TrainConfig
 from charrnn.core.errors import ResumeError, TextError, UsageError
 from charrnn.core.model import CharRNN
@@ -16,6 +16,7 @@ from charrnn.core.state import Origin, TrainState, new_run
 from charrnn.core.train import split_text
 from charrnn.core.vocab import Vocab
 from charrnn.data.corpus import Corpus, is_text_of
+from charrnn.data.holdout import Holdout
 from charrnn.data.sources import shown
 from charrnn.training.defaults import (
     Budget,
@@ -44,8 +45,9 @@ def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[Mode
             raise TextError(f"{shown(text.sources)}: has no newlines{rare}, so it has no lines: leave out --lines")
         model["line_end"] = text.vocab.newline_id
     train = {name: value for name, value in given.items() if name in TrainConfig.__dataclass_fields__}
-    TrainConfig(1, "", **train)  # refuse invalid values before anything is derived from them
-    to_train, held_out = split(text.ids, train.get("val_fraction", TrainConfig.val_fraction), model.get("line_end"))
+    train |= {"holdout": text.holdout, "held_out": text.held_out}
+    checked = TrainConfig(1, "", **train)  # refuse invalid values before anything is derived from them
+    to_train, held_out = split_text(checked, ModelConfig(len(text.vocab), **model), text.ids)
     T = train.setdefault("seq_len", TrainConfig.seq_len)
     B = train.setdefault("batch_size", default_batch_size(len(to_train), T))
     train.setdefault("lr", default_lr(train.setdefault("optimizer", default_optimizer(len(to_train)))))
@@ -63,6 +65,18 @@ def budget_in_steps(budget: Budget, to_train: Ids, B: int, T: int) -> dict[str, 
     per_epoch = Batches(to_train, B, T, start_id=0).steps_per_epoch
     steps = {"steps": budget.amount, "epochs": budget.amount * per_epoch, "default": default_steps(len(to_train), B, T)}
     return {"steps": int(steps[budget.kind]), "budget": str(budget)}
+
+
+def holdout_of(given: dict[str, Any], texts: int) -> Holdout:
+    """Return which part of some texts to hold out: by default lines with --lines, and each text's tail if several."""
+    kind = "lines" if given.get("lines") else "each" if texts > 1 else "tail"
+    fraction = given.get("val_fraction", TrainConfig.val_fraction)
+    return Holdout(given.get("holdout", kind), fraction, given.get("seed", TrainConfig.seed), bool(given.get("lines")))
+
+
+def holdout_in(config: TrainConfig, model: ModelConfig) -> Holdout:
+    """Return which part of its text a run holds out."""
+    return Holdout(config.holdout, config.val_fraction, config.seed, model.lines)
 
 
 def start_run(config: ModelConfig, train_config: TrainConfig, text: Corpus) -> TrainState:

@@ -91,7 +91,7 @@ def memory_needed(network: ModelConfig, config: TrainConfig, chars: int) -> int:
     slots = size_of(OPTIMIZERS[config.optimizer].slots(shapes))
     carried = network.ensemble * network.num_layers * len(CELLS[network.recurrence].state) * network.hidden_size * B
     training = sum(part.cache_bytes(T, B, masks(config)) for part in model.networks)
-    held_out = chars * config.val_fraction
+    held_out = config.held_out or chars * config.val_fraction
     validation = workspace_bytes(model, int(held_out)) if held_out else 0
     return (vectors * model.vector.size + slots + carried) * model.vector.itemsize + training + validation
 

@@ -92,6 +92,7 @@ def checkpoints(draw: st.DrawFn) -> TrainState:
         rng.uniform(0, 9, sums).tolist(),
         draw(st.none() | amount),
         draw(st.dictionaries(text, st.lists(st.lists(amount, min_size=2, max_size=2), max_size=3), max_size=2)),
+        draw(st.booleans()),
     )
 
 
@@ -128,7 +129,7 @@ def test_keys_with_their_usual_values_are_left_out(state: TrainState) -> None:
     assert keys(state) == set()
     lines = replace(state.config, holdout="lines", held_out=9)
     ignoring = replace(state.origin, ignore=(r"\d+",))
-    full = replace(state, config=lines, origin=ignoring, seconds=0.0, thresholds={"sum": [[0.01, 9.5]]})
+    full = replace(state, config=lines, origin=ignoring, seconds=0.0, thresholds={"sum": [[0.01, 9.5]]}, unlike=True)
     assert keys(full) == {*OPTIONAL, *OPTIONAL_SETTINGS} - {"weights"}
     np.testing.assert_equal(plain(copy_of(full)), plain(full))
 

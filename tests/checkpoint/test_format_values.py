@@ -69,6 +69,7 @@ ENTRIES: dict[str, list[object]] = {  # by the path of the manifest's entry
     "sha256/more": ["0" * 64],
     "seconds": [-1.0, 1, "1.0", True, []],
     "thresholds": [None, [], {"mean": 1.0}, {"mean": [1.0]}, {"mean": [[1.0]]}, {"mean": [[1.0, 2]]}],
+    "unlike": [None, 0, "true"],
     "ignore": [None, "x", [1], {}],
     "weights": ["<f4", "<f2", "<f8", "", 4, []],  # the file has other members
     "more": [1],

@@ -11,7 +11,7 @@ from charrnn.cli.train import HELP_GROUPS
 from tests.helpers import cli_page
 from tests.helpers.command import ENVIRONMENT, TEXT, charrnn, in_bash, ok
 
-COMMANDS = ("train", "sample", "eval", "info")
+COMMANDS = ("train", "sample", "eval", "info", "export")
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 FLAG = r"(?<![\w-])--?[a-z][\w-]*"
 OPTIONS = r"(?ms)^(?:Options|Network):\n.*"  # of a command's help: everything from the first group of options on

@@ -5,8 +5,10 @@ import hashlib
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from charrnn.checkpoint.store import CheckpointStore
@@ -267,3 +269,63 @@ def test_a_named_pipe_is_opened_once(work: Path) -> None:
     writer.join()
     for command in (("eval", "-q"), ("eval", "-q", "--novelty", "a.txt"), ("train", "-m", "stdin", "--resume", "-q")):
         refused(charrnn(*command), 1, "trained from stdin or a pipe")  # and does not wait for a writer
+
+
+# ---- the held-out part ----
+
+GREEK = "".join(np.random.default_rng(0).choice(list("αβγδεζηθικλμ "), 1500)) + "\n"
+
+
+def held_out_by(*line: object) -> tuple[str, int | None, str]:
+    """Train for two steps; return what the model file and the start note say of the held-out part."""
+    result = ok("train", *line, *SHORT, "--force", "-m", "m")
+    config = CheckpointStore(Path("checkpoints/m.npz")).load().config
+    (note,) = [row for row in result.err.splitlines() if row.startswith("held out: ")]
+    return config.holdout, config.held_out, note
+
+
+def test_the_held_out_part_depends_on_the_kind_of_text_and_can_be_chosen(work: Path) -> None:
+    Path("b.txt").write_text("and a second text follows, and another one\n" * 9)
+    second = int(43 * 9 * 0.1) + 1
+    a = len(TEXT) - int(len(TEXT) * 0.9)
+    assert held_out_by("a.txt") == ("tail", None, "held out: the last 10 % of the text")
+    each = f"held out: the last 10 % of each text: {a + second:,} characters"
+    assert held_out_by("a.txt", "b.txt") == ("each", a + second, each)
+    kind, chars, note = held_out_by("a.txt", "--lines")
+    assert (kind, note) == ("lines", f"held out: 10 % of the lines, chosen by --seed: {chars:,} characters")
+    assert held_out_by("a.txt", "b.txt", "--holdout", "tail")[:2] == ("tail", None)
+    assert held_out_by("a.txt", "--holdout", "lines", "--val-fraction", 0.5)[0] == "lines"
+    assert held_out_by("a.txt", "--val-fraction", 0, "--lines") == ("tail", None, "held out: nothing")
+
+
+@pytest.mark.parametrize("options", [["--lines"], ["--holdout", "lines"], ["b.txt"]], ids=str)
+def test_a_run_with_a_held_out_part_of_another_kind_resumes_to_the_same_bytes(work: Path, options: list[str]) -> None:
+    Path("b.txt").write_text("and a second text follows, and another one\n" * 30)
+    line = ("train", "a.txt", *options, *NETWORK, "-q", "--eval-every", 7, "--schedule", "constant", "--warmup", 0)
+    ok(*line, "-m", "whole", "--steps", 20)
+    ok(*line, "-m", "half", "--steps", 9)
+    ok(*line, "-m", "half", "--resume", "--steps", 20)
+    whole, half = (CheckpointStore(Path(f"checkpoints/{name}.npz")).load() for name in ("whole", "half"))
+    assert (half.model.vector == whole.model.vector).all()
+    assert half.config == replace(whole.config, eval_every=7)
+    assert half.history[-1] == whole.history[-1]
+    assert half.best
+    (row,) = ok("eval", "-m", "half", "--json").records  # the whole held-out part
+    assert row["chars"] == half.config.held_out
+    assert row["nats_per_char"] == pytest.approx(half.best.nats, abs=1e-6)
+
+
+def test_a_resume_with_another_held_out_part_is_refused(work: Path) -> None:
+    ok("train", "a.txt", *SHORT, "-q")
+    refused(charrnn("train", "a.txt", *SHORT, "--resume", "--holdout", "lines"), 1, "--holdout was tail, not lines")
+
+
+def test_a_held_out_part_unlike_the_rest_is_told_and_gives_no_advice(work: Path) -> None:
+    Path("greek.txt").write_text(GREEK, "utf-8")
+    line = ("train", "a.txt", "greek.txt", "--holdout", "tail", "--val-fraction", 0.3, *NETWORK, "--steps", 40)
+    first, again = ok(*line, "--eval-every", 2), ok(*line, "--resume")
+    assert "unlike the rest (U+03B1 α, U+03B2 β," in first.err
+    assert ("advice=" in first.err, "unlike" in again.err, "advice=" in again.err) == (False, False, False)
+    assert "advice" not in ok("info").text
+    each = ok(*line[:3], *NETWORK, "--steps", 2, "-m", "each")
+    assert "unlike" not in each.err

@@ -139,7 +139,15 @@ def test_a_model_trained_by_the_core_equals_that_of_the_command_to_the_byte(
     cell: str, dropout: float, lines: bool, tmp_path: Path
 ) -> None:
     (tmp_path / "a.txt").write_text(TEXT, "utf-8")
-    network = ("--cell", cell, "--hidden-size", 16, "--num-layers", 1, *(["--lines"] if lines else []))
+    network = (
+        "--cell",
+        cell,
+        "--hidden-size",
+        16,
+        "--num-layers",
+        1,
+        *(["--lines", "--holdout", "tail"] if lines else []),
+    )
     training = (
         "--steps",
         30,

@@ -157,6 +157,7 @@ def as_version_1(data: bytes) -> bytes:
     if manifest["version"] == 2:
         del arrays["losses"], manifest["sha256"]["losses"]
         manifest.pop("thresholds", None)
+        manifest.pop("unlike", None)
     environment = manifest["environment"]
     environment["blas"] = environment["blas"].removesuffix(CUT)
     text = json.dumps(manifest | {"version": 1}, indent=1).encode()

@@ -1,5 +1,6 @@
 """Extreme sizes and numbers: a clear error or a valid result, and only finite numbers in files."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,37 @@ def test_a_run_that_diverges_names_the_step_and_its_file_is_valid(work: Path) ->
     assert error.endswith(f"keeps the model of step {saved.step}")
     assert np.isfinite(saved.model.vector).all()
     ok("eval", "a.txt", "-q")
+
+
+def test_a_loss_that_explodes_ends_the_run_and_is_told_with_what_to_try(work: Path) -> None:
+    line = ("train", "a.txt", *NETWORK, "--steps", 300, "--warmup", 0, "--save-every", 500, "-q")
+    for given, advice in {
+        ("--lr", 100): "try --lr 0.004, or start from a trained model with --init-from; ",
+        ("--lr", 100, "--optimizer", "sgd", "--weight-decay", 0): "try --lr 0.1, or ",
+        ("--lr", 0.01, "--weight-decay", 1e9): "--weight-decay 1e+09 is too large: try 0.2; ",
+        ("--lr", 100, "--weight-decay", 0, "--grad-clip", 1e9): "try --lr 0.004 with --grad-clip 1, or ",
+    }.items():
+        result = charrnn(*line, *given, "--force")
+        assert (result.code, result.err.count("\n")) == (1, 1), result.err
+        assert re.match(r"charrnn: step \d+: the loss (or its|has exploded, to [\d,]+ bits)", result.err)
+        assert advice in result.err
+        assert result.err.endswith("checkpoints/a.npz keeps the model of step 0\n")
+        ok("eval", "a.txt", "-q")
+
+
+def test_an_exploded_model_can_be_wanted_and_is_scored_or_refused_in_one_line(work: Path) -> None:
+    line = ("train", "a.txt", *NETWORK, "--steps", 12, "--warmup", 0, "--weight-decay", 0, "--lr", 100, "-q")
+    assert "the loss has exploded, to " in charrnn(*line).err
+    ok(*line, "--force", "--keep-going")
+    for args in (
+        ("eval", "a.txt", "-q"),
+        ("sample", "-n", 50, "-q"),
+        ("eval", "-q"),
+        ("eval", "a.txt", "--lines", "-q"),
+    ):
+        result = charrnn(*args)
+        assert (result.code, result.err.count("\n")) in ((0, 0), (1, 1)), result.err
+        assert "Warning" not in result.err
 
 
 @pytest.mark.parametrize("held", [np.nan, 1e30])
