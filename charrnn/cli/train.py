@@ -58,6 +58,7 @@ HELP_GROUPS = {  # the options in the order of the help, by the names of their p
         "schedule",
         "warmup",
         "grad_clip",
+        "keep_going",
         "batch_size",
         "seq_len",
         "seed",
