@@ -131,7 +131,8 @@ def install(commit: str, folder: Path) -> str:
         archive = subprocess.run(["git", "-C", str(ROOT), "archive", commit], stdout=subprocess.PIPE, check=True).stdout
         venv.create(folder / commit, with_pip=True)
         with TemporaryDirectory() as source, tarfile.open(fileobj=BytesIO(archive)) as files:
-            files.extractall(source, filter="data")
+            files.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)  # from 3.11.4 on
+            files.extractall(source)
             subprocess.run([python, "-m", "pip", "install", "-q", source, f"numpy=={np.__version__}"], check=True)
     return str(python.absolute())
 

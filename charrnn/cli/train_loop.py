@@ -38,8 +38,13 @@ class Saver:
     saved_validations: int = -1  # before the first save
 
     def due(self, report: Report) -> bool:
-        """Return whether to save after a report: when it is time, and after a validation with a new best."""
-        return self.timer.due(report.step) if isinstance(report, StepReport) else report.best
+        """Return whether to save after a report: when it is time, and after a validation with a new best.
+
+        The validation that ends a run is followed by the last save, so it needs none of its own.
+        """
+        if isinstance(report, StepReport):
+            return self.timer.due(report.step)
+        return report.best and not is_finished(self.state)
 
     def save(self) -> None:
         """Save unless the file is up to date, and report it; raises like `write`."""
