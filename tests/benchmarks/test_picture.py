@@ -46,4 +46,4 @@ def test_the_picture_in_the_readme_shows_the_command_next_to_it() -> None:
     assert is_self_contained(svg)
     shown = text_of(svg).replace("\N{NO-BREAK SPACE}", " ")
     assert f"$ {command}" in shown
-    assert re.search(r"best so far.* 100% █+ .* is done .* bits a character", shown)
+    assert re.search(r"best so far.* 100% █+ .* is done .* bits per character", shown)
