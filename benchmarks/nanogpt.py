@@ -53,8 +53,8 @@ class Transformer:
         h = self.characters(x) + self.positions(torch.arange(x.shape[1]))
         for l in range(LAYERS):
             parts = self.qkv[l](self.norms[2 * l](h)).chunk(3, dim=2)
-            heads = [part.unflatten(2, (HEADS, -1)).transpose(1, 2) for part in parts]  # each (B, HEADS, T, n)
-            attended = scaled_dot_product_attention(*heads, is_causal=True)
+            q, k, v = (part.unflatten(2, (HEADS, -1)).transpose(1, 2) for part in parts)  # each (B, HEADS, T, n)
+            attended = scaled_dot_product_attention(q, k, v, is_causal=True)
             h = h + self.joined[l](attended.transpose(1, 2).flatten(2))
             h = h + self.down[l](gelu(self.up[l](self.norms[2 * l + 1](h))))
         return self.norms[-1](h) @ self.characters.weight.T

@@ -4,16 +4,11 @@ Nothing in a file is trusted before it is checked: the manifest against its sche
 from the configuration, the parts against each other.
 """
 
-import copy
 import hashlib
-import json
-import math
 import os
 import zipfile
-from dataclasses import asdict, fields
-from itertools import chain
-from types import UnionType
-from typing import IO, Any, get_args
+from dataclasses import asdict
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +25,7 @@ from charrnn.checkpoint.archive import (
     read_array,
     read_arrays,
 )
+from charrnn.checkpoint.manifest import MAX_LOSS, MAX_MANIFEST, checked_manifest, manifest_text
 from charrnn.core.cells import CELLS
 from charrnn.core.config import ModelConfig, TrainConfig
 from charrnn.core.model import CharRNN, parameter_shapes, size_of
@@ -39,36 +35,8 @@ from charrnn.core.vocab import CODE_POINTS, Vocab
 
 ModelParts = tuple[CharRNN, Vocab, TrainConfig, Origin]  # what sampling and scoring need of a model
 
-FORMAT, VERSION = "charrnn", 2  # version 1, which has no losses and no optional keys, is read too
-MAX_MANIFEST = 1 << 20  # bytes
-MAX_WORD = 1000  # characters of a description in the manifest
-MAX_LOSS = 1e300  # beyond this a loss has no finite number of bits
 RUN_MEMBERS = ("last", "slots.", "state", "history", "losses")  # beginnings of the names of what only training needs
 READ_ERRORS = (Exception,)  # whatever zipfile, numpy and json may raise for a damaged or malicious file
-
-MANIFEST = {
-    "format": str,
-    "version": int,
-    "model": {field.name: field.type for field in fields(ModelConfig)},
-    "train": {field.name: field.type for field in fields(TrainConfig)},
-    "vocab": {"unknown": bool, "normalize": str},
-    "origin": {"sources": [str], "sha256": str, "chars": int},
-    "step": int,
-    "loss_sum": float,
-    "best": (type(None), {"step": int, "nats": float}),
-    "environment": {str: str},
-    "init_from": (type(None), str),
-    "sha256": {str: str},
-    "seconds": (type(None), float),
-    "thresholds": {str: [[float]]},
-    "unlike": bool,
-    "ignore": [str],
-    "weights": (type(None), str),
-}
-# Keys that are left out if they have these values, and those of `train`:
-OPTIONAL: dict[str, Any] = {"seconds": None, "thresholds": {}, "unlike": False, "ignore": [], "weights": None}
-OPTIONAL_SETTINGS: dict[str, Any] = {"holdout": "tail", "held_out": None}
-WEIGHTS = (None, "<f2", "<f4")
 
 
 def layout(model: ModelConfig, train: TrainConfig, symbols: int, weights: str | None = None) -> Layout:
@@ -109,10 +77,8 @@ def to_bytes(state: TrainState) -> bytes:
         "losses": np.array(state.losses, np.float64),
     }
     manifest = {
-        "format": FORMAT,
-        "version": VERSION,
         "model": asdict(state.model.config),
-        "train": without_defaults(asdict(state.config), OPTIONAL_SETTINGS),
+        "train": asdict(state.config),
         "vocab": {"unknown": state.vocab.unknown, "normalize": state.vocab.normalize},
         "origin": {name: value for name, value in asdict(state.origin).items() if name != "ignore"},
         "step": state.step,
@@ -127,8 +93,7 @@ def to_bytes(state: TrainState) -> bytes:
         "ignore": list(state.origin.ignore),
         "weights": state.weights,
     }
-    text = json.dumps(without_defaults(manifest, OPTIONAL), allow_nan=False, indent=1).encode()
-    return pack({"manifest": np.frombuffer(text, np.uint8), **arrays})
+    return pack({"manifest": np.frombuffer(manifest_text(manifest), np.uint8), **arrays})
 
 
 def from_file(file: IO[bytes]) -> TrainState:
@@ -222,88 +187,12 @@ def read_manifest(archive: zipfile.ZipFile, file_size: int) -> tuple[dict[str, A
     """Return the manifest of a file of `file_size` bytes, and the layout that its other members must have."""
     sizes = member_sizes(archive, file_size)
     check(0 < sizes.get("manifest", 0) <= MAX_MANIFEST, "not a charrnn model")
-    manifest = parse_manifest(read_array(archive, "manifest", "|u1", (None,)).tobytes())
-    check(isinstance(manifest, dict) and manifest.get("format") == FORMAT, "not a charrnn model")
-    version = manifest.get("version")
-    advice = "install a newer charrnn" if type(version) is int and version > VERSION else "there is no such version"
-    check(
-        type(version) is int and 1 <= version <= VERSION,
-        f"format version {version}, this program reads 1 to {VERSION}: {advice}",
-    )
-    check(isinstance(manifest.get("train"), dict), "it has no settings")
-    manifest = with_defaults(manifest, version)
-    check(matches(manifest, MANIFEST), f"its manifest does not follow format version {version}")
-    check_values(manifest)
-    check_strings(manifest)
+    manifest = checked_manifest(read_array(archive, "manifest", "|u1", (None,)).tobytes())
     config, train = ModelConfig(**manifest["model"]), TrainConfig(**manifest["train"])
     expected = layout(config, train, config.vocab_size - manifest["vocab"]["unknown"], manifest["weights"])
-    if version == 1:
+    if manifest["version"] == 1:
         del expected["losses"]
     named = {"manifest", *manifest["sha256"]}
     check(sizes.keys() == {"manifest", *expected} == named, "it has missing or unexpected members")
     check_sizes(sizes, expected)
     return manifest, expected
-
-
-def without_defaults(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return values by name except those that equal their default."""
-    return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
-
-
-def with_defaults(manifest: dict[str, Any], version: int) -> dict[str, Any]:
-    """Return a manifest with all optional keys; raises ValueError for one that the version did not have."""
-    train: dict[str, Any] = manifest["train"]
-    known = version > 1 or not (manifest.keys() & OPTIONAL.keys() or train.keys() & OPTIONAL_SETTINGS.keys())
-    check(known, f"its manifest does not follow format version {version}")
-    return {**copy.deepcopy(OPTIONAL), **manifest, "train": {**OPTIONAL_SETTINGS, **train}}
-
-
-def check_values(manifest: dict[str, Any]) -> None:
-    """Raise ValueError for values of optional keys that their types allow and their meanings do not."""
-    check(manifest["weights"] in WEIGHTS, "its weights have an unknown type")
-    check(manifest["seconds"] is None or manifest["seconds"] >= 0, "its time is negative")
-    check(all(len(pair) == 2 for pairs in manifest["thresholds"].values() for pair in pairs), "a threshold is no pair")
-
-
-def check_strings(manifest: dict[str, Any]) -> None:
-    """Raise ValueError for names that no file can have, and for other texts that could not be shown as they are."""
-    names = [*manifest["origin"]["sources"], manifest["init_from"] or ""]
-    check(not any("\0" in name for name in names), "a name in it contains a NUL")
-    for name in names:
-        name.encode("utf-8", "surrogateescape")  # as Python decodes file names; raises for other surrogates
-    train = manifest["train"]
-    words = [train["budget"], train["encoding"], manifest["origin"]["sha256"], *chain(*manifest["environment"].items())]
-    check(all(word.isprintable() and len(word) <= MAX_WORD for word in words), "a text in it is not printable")
-
-
-def parse_manifest(text: bytes) -> Any:
-    """Return the value of a JSON text in UTF-8 without a byte-order mark, NaN or infinity, or a key twice."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        check(len(found) == len(pairs), "a key occurs twice in the manifest")
-        return found
-
-    def refuse(name: str) -> None:
-        check(False, f"{name} in the manifest")
-
-    return json.loads(text.decode("utf-8"), parse_constant=refuse, object_pairs_hook=unique)
-
-
-def matches(value: object, schema: Any) -> bool:
-    """Return whether a JSON value matches a schema: a type, a union or tuple of schemas, a list, or an object.
-
-    Numbers must be finite, and integers neither negative nor beyond int64. An object {str: X} may have any keys.
-    """
-    if isinstance(schema, UnionType):
-        schema = get_args(schema)
-    if isinstance(schema, tuple):
-        return any(matches(value, choice) for choice in schema)
-    if isinstance(schema, list):
-        return type(value) is list and all(matches(item, schema[0]) for item in value)
-    if isinstance(schema, dict):
-        if type(value) is not dict or (str not in schema and value.keys() != schema.keys()):
-            return False
-        return all(matches(item, schema.get(name, schema.get(str))) for name, item in value.items())
-    in_range = 0 <= value < 2**63 if type(value) is int else math.isfinite(value) if type(value) is float else True
-    return type(value) is schema and in_range

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from charrnn.cli.train_settings import SETTINGS
 from charrnn.core.errors import UsageError
 from charrnn.data.settings import read_settings
 from charrnn.training.presets import PRESETS
@@ -69,8 +70,6 @@ def typed(settings: dict[str, Any]) -> str:
 
 def toml_text(state: "TrainState") -> str:
     """Return the settings of a run as a TOML file for `train --config`, with its texts in a comment."""
-    from charrnn.cli.train import SETTINGS  # late: it imports this module
-
     values = {**state.model.config.settings, "normalize": state.vocab.normalize, **asdict(state.config)}
     if values["cell"] != "rnn":
         del values["activation"]  # train refuses it for other cells

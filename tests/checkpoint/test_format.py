@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charrnn.checkpoint.archive import MAX_MEMBERS
-from charrnn.checkpoint.format import OPTIONAL, OPTIONAL_SETTINGS, from_file, layout, mean_losses, to_bytes
+from charrnn.checkpoint.format import from_file, layout, mean_losses, to_bytes
+from charrnn.checkpoint.manifest import OPTIONAL, OPTIONAL_SETTINGS
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.core.cells import CELLS
 from charrnn.core.config import HOLDOUT_NAMES, MAX_LAYERS, TrainConfig

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charrnn.checkpoint.format import OPTIONAL, OPTIONAL_SETTINGS, from_file, to_bytes
+from charrnn.checkpoint.format import from_file, to_bytes
+from charrnn.checkpoint.manifest import OPTIONAL, OPTIONAL_SETTINGS
 from tests.checkpoint.mutations import (
     Mutation,
     array,

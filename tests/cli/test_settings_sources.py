@@ -8,7 +8,7 @@ import pytest
 
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli.settings_sources import toml_text, typed, use_file, use_preset
-from charrnn.cli.train import SETTINGS
+from charrnn.cli.train_settings import SETTINGS
 from charrnn.core.errors import UsageError
 from charrnn.training.presets import PRESETS
 from tests.conftest import Run

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from charrnn.checkpoint.store import CheckpointStore
-from charrnn.cli import train
+from charrnn.cli.train_settings import SETTINGS
 from charrnn.core.config import ACTIVATION_NAMES, CELL_NAMES, OPTIMIZER_NAMES, SCHEDULE_NAMES, ModelConfig, TrainConfig
 from charrnn.core.state import TrainState
 from tests.helpers.command import NETWORK, SHORT, TEXT, assert_exact_after_kill, charrnn, finish, ok, refused, start
@@ -28,13 +28,13 @@ def test_stdout_is_only_the_path_of_the_model_and_quiet_leaves_stderr_empty(work
 
 
 def test_the_choices_are_the_names_of_the_tables() -> None:
-    choices = [get_args(train.SETTINGS[name][0]) for name in ("cell", "activation", "optimizer", "schedule")]
+    choices = [get_args(SETTINGS[name][0]) for name in ("cell", "activation", "optimizer", "schedule")]
     assert choices == [CELL_NAMES, ACTIVATION_NAMES, OPTIMIZER_NAMES, SCHEDULE_NAMES]
 
 
 def test_every_setting_has_an_option() -> None:
     fields = {*ModelConfig.__dataclass_fields__, *TrainConfig.__dataclass_fields__}
-    assert fields - {"vocab_size", "line_end", "steps", "budget", "held_out"} == set(train.SETTINGS) - {
+    assert fields - {"vocab_size", "line_end", "steps", "budget", "held_out"} == set(SETTINGS) - {
         "lines",
         "normalize",
     }
