@@ -6,6 +6,7 @@ import typer
 
 from charrnn.cli import streams
 from charrnn.cli.commands import Commands
+from charrnn.cli.completion import join_options
 from charrnn.parallel.launcher import has_launcher
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ def main() -> NoReturn:
     def command() -> object:
         return app(prog_name="charrnn", standalone_mode=False)
 
+    join_options()
     if not has_launcher():
         streams.run(command)
     from charrnn.parallel.mpi import run_on_ranks

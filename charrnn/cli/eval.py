@@ -22,7 +22,9 @@ def evaluate(
     per_char: bool = option("--per-char", "Write one row per character: surprisal, probability and rank.", False),
     next_count: int | None = option("--next N", "Write the N most likely next characters after the text.", min=1),
     against: list[str] | None = option(
-        "--against MODEL", "Score with this model too, and name the best; may be repeated."
+        "--against MODEL",
+        "Score with this model too, and name the best; may be repeated.",
+        autocompletion=options.model_names,
     ),
     score: str | None = option(
         "--score mean|sum|max|peak[:N]",

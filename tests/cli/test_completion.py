@@ -1,10 +1,12 @@
 import os
+import pty
 import re
 import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,42 @@ def test_bash_completes_commands_options_models_and_files(models: Path, line: st
     assert in_bash(models, line) == offered
 
 
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("charrnn eval -m novel --against po\t", "charrnn eval -m novel --against poems "),
+        ("charrnn sample --model=nov\t", "charrnn sample --model=novel "),
+        ("charrnn eval -m novel --against=po\t", "charrnn eval -m novel --against=poems "),
+        ("charrnn train novella.txt --init-from=po\t", "charrnn train novella.txt --init-from=poems "),
+        ("charrnn info --model=no\t\t", "notes  novel"),
+        ("charrnn info --model=\t\t", "notes  novel  poems"),
+    ],
+)
+def test_a_bash_that_a_person_types_into_completes_a_value_after_an_equals_sign(
+    models: Path, typed: str, line: str
+) -> None:
+    env = {**ENVIRONMENT, "PATH": f"{models / 'bin'}:{os.environ['PATH']}", "PS1": "$ ", "TERM": "dumb"}
+    screen, stream = pty.openpty()  # which echoes: bash shows what is typed only on such a terminal
+    with shell_on(screen, stream, ["bash", "--norc", "--noprofile", "-i"], env, models):
+        os.write(screen, b'eval "$(_CHARRNN_COMPLETE=source_bash charrnn)"; echo "rea""dy"\n')
+        read_to(screen, "ready")
+        os.write(screen, typed.encode())
+        read_to(screen, " ".join(line.split()))
+
+
+@contextmanager
+def shell_on(screen: int, stream: int, command: list[str], env: dict[str, str], folder: Path) -> Iterator[None]:
+    """Run an interactive shell on a terminal, and kill it in the end."""
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), stream)
+    with subprocess.Popen(command, **streams, env=env, cwd=folder, start_new_session=True) as process:
+        os.close(stream)
+        try:
+            yield
+        finally:
+            process.kill()
+            os.close(screen)
+
+
 TYPED = {
     "charrnn s": "sample",
     "charrnn info --model no": "notes novel",
@@ -88,17 +126,13 @@ def check_fish(shell: str, env: dict[str, str]) -> None:
 def check_zsh(shell: str, env: dict[str, str]) -> None:
     screen, stream = terminal(100)
     script = 'autoload -U compinit; compinit -u -D; eval "$(_CHARRNN_COMPLETE=source_zsh charrnn)"; print "rea""dy"'
-    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), stream)
-    with subprocess.Popen([shell, "-f", "-i"], **streams, env=env, start_new_session=True) as process:
-        os.close(stream)
+    with shell_on(screen, stream, [shell, "-f", "-i"], env, Path.cwd()):
         os.write(screen, f"{script}\n".encode())
         read_to(screen, "ready")
         for line, offered in TYPED.items():
             os.write(screen, f"{line}\t".encode())
             read_to(screen, offered)
             os.write(screen, b"\x15")  # clears the line
-        process.kill()
-    os.close(screen)
 
 
 def read_to(screen: int, words: str) -> None:
