@@ -26,6 +26,7 @@ from charrnn.training.defaults import (
     default_lr,
     default_optimizer,
     default_steps,
+    default_weight_decay,
 )
 from charrnn.training.estimate import require_memory
 
@@ -50,7 +51,9 @@ def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[Mode
     to_train, held_out = split_text(checked, ModelConfig(len(text.vocab), **model), text.ids)
     T = train.setdefault("seq_len", TrainConfig.seq_len)
     B = train.setdefault("batch_size", default_batch_size(len(to_train), T))
-    train.setdefault("lr", default_lr(train.setdefault("optimizer", default_optimizer(len(to_train)))))
+    optimizer = train.setdefault("optimizer", default_optimizer(len(to_train)))
+    train.setdefault("lr", default_lr(optimizer))
+    train.setdefault("weight_decay", default_weight_decay(optimizer))
     if not train.get("variational_dropout"):
         train.setdefault("dropout", default_dropout(len(to_train)))
     if "activation" in given and given.get("cell", ModelConfig.cell) != "rnn":

@@ -10,7 +10,7 @@ TRAIN_CHARS_PER_ROOT = 8000  # see default_steps
 MAX_EPOCHS = 10
 DROPOUT_BELOW = {50_000: 0.3, 150_000: 0.2, 500_000: 0.1}  # characters to train on -> dropout
 SOAP_FROM = 500_000  # characters to train on
-SOAP_LR = 7e-3
+SOAP_LR, SOAP_DECAY = 7e-3, 0.4
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ def default_optimizer(train_chars: int) -> str:
 def default_lr(optimizer: str) -> float:
     """Return the peak learning rate that suits an optimizer."""
     return SOAP_LR if optimizer == "soap" else TrainConfig.lr
+
+
+def default_weight_decay(optimizer: str) -> float:
+    """Return the decay rate of the weight matrices that suits an optimizer."""
+    return SOAP_DECAY if optimizer == "soap" else TrainConfig.weight_decay
 
 
 def default_dropout(train_chars: int) -> float:

@@ -6,6 +6,7 @@ from charrnn.core.config import TrainConfig
 from charrnn.core.errors import DivergedError
 from charrnn.core.score import bits
 from charrnn.core.train import StepReport
+from charrnn.training.defaults import default_lr, default_weight_decay
 
 FACTOR = 4  # a loss this many times that of guessing is an explosion, if it lasts
 STEPS = 5  # in a row
@@ -31,10 +32,11 @@ class ExplosionGuard:
 
 def remedy(config: TrainConfig) -> str:
     """Return what to try after a run with this configuration has diverged."""
-    usual = USUAL_LR.get(config.optimizer, TrainConfig.lr)
+    usual = USUAL_LR.get(config.optimizer, default_lr(config.optimizer))
+    usual_decay = default_weight_decay(config.optimizer)
     decoupled = config.optimizer in ("adamw", "soap")
-    if config.weight_decay * (config.lr if decoupled else 1) >= 1 and config.weight_decay > TrainConfig.weight_decay:
-        return f"--weight-decay {config.weight_decay:g} is too large: try {TrainConfig.weight_decay:g}"
+    if config.weight_decay * (config.lr if decoupled else 1) >= 1 and config.weight_decay > usual_decay:
+        return f"--weight-decay {config.weight_decay:g} is too large: try {usual_decay:g}"
     rate = usual if config.lr > usual else config.lr / 4
     clip = f" with --grad-clip {TrainConfig.grad_clip:g}" if config.grad_clip > 10 * TrainConfig.grad_clip else ""
     return f"try --lr {rate:.2g}{clip}, or start from a trained model with --init-from"
