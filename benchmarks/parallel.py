@@ -1,16 +1,17 @@
 """Measure training on the ranks of MPI beside one process with workers and torch.distributed, and fit a cost model.
 
     pip install -e '.[bench,mpi]'
-    python -m benchmarks.parallel                    # both tables, about four minutes
-    python -m benchmarks.parallel --only steps       # or: --only model
+    python -m benchmarks.parallel                    # all tables, and docs/machines.svg; six minutes
+    python -m benchmarks.parallel --only steps       # one of them: steps, model or machines
 
 A step of n ranks takes
 
     compute(B/n) · max(1, n / cores) + latency + bytes / bandwidth
 
 where compute(b) is the step of one process with b streams, update included, and latency and bandwidth are fitted to
-Allreduces of gradients of several sizes. Each figure is the median of the steps of a few seconds, in processes of
-their own with one thread of the matrix library each.
+Allreduces of gradients of several sizes. For machines on a network, one core each, the last two terms are those of a
+ring (Patarasuk & Yuan 2009), 2 (n - 1) messages of bytes / n, with the network's own latency and bandwidth. Each figure
+is the median of the steps of a few seconds, in processes of their own with one thread of the matrix library each.
 """
 
 import argparse
@@ -35,11 +36,18 @@ from charrnn.core.train import train_step
 from charrnn.core.vocab import Vocab
 from charrnn.parallel import cores, launcher, mpi
 from charrnn.parallel.rank_executor import executor
+from charrnn.plots.line_plot import line_plot
+from charrnn.plots.terminal_chart import Points
 
+ROOT = Path(__file__).parents[1]
 V, T, B = 65, 64, 128
 HIDDEN = (128, 256, 512)
 SECONDS = 4.0  # per figure
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
+NETWORKS = {"1 Gbit/s": 125e6, "10 Gbit/s": 1.25e9, "100 Gbit/s": 12.5e9}  # bytes per second
+TABLES = ("steps", "model", "machines")
+LATENCY = 5e-5  # seconds per message, of TCP on such networks
+MACHINES = (1, 2, 4, 8, 16, 32, 64)
 SIZES = (1 << 10, 1 << 16, 1 << 18, 1 << 20, 1 << 22)  # numbers in an Allreduce
 
 
@@ -225,10 +233,42 @@ def model_rows() -> Iterator[Sequence[object]]:
             yield n, H, *figures, f"{100 * (predicted / measured - 1):+.0f} %"
 
 
+def ring(n: int, octets: float, bandwidth: float) -> float:
+    """Return the seconds of an Allreduce on n machines."""
+    return 2 * (n - 1) * (LATENCY + octets / n / bandwidth)
+
+
+def gains(H: int) -> dict[str, Points]:
+    """Return, for each network, the number of machines and how many times as fast as one they train."""
+    compute = {n: child(1, "steps", H, B // n, 1) for n in MACHINES}
+    octets = 4.0 * parameters(H)
+    return {
+        name: [(n, compute[1] / (compute[n] + ring(n, octets, bandwidth))) for n in MACHINES]
+        for name, bandwidth in NETWORKS.items()
+    }
+
+
+def machines_rows(found: dict[int, dict[str, Points]]) -> Iterator[Sequence[object]]:
+    """Yield, for each size and network, how many times as fast as one machine several are."""
+    for H, lines in found.items():
+        for name, points in lines.items():
+            yield H, name, *(f"{gain:.1f}" for _, gain in points[1:])
+
+
+def machines_svg(found: dict[int, dict[str, Points]]) -> str:
+    """Return the drawing of the gains, with a panel for each size; dashed is n times as fast."""
+    ideal = [(float(n), float(n)) for n in MACHINES]
+    panels = {
+        f"GRU {H}, {B} streams: times as fast as one machine": {name: (line, ideal) for name, line in lines.items()}
+        for H, lines in found.items()
+    }
+    return line_plot(panels, "machines; dashed: n times as fast", [("doublings", "doublings")] * len(panels))
+
+
 def main() -> None:
     """Print the tables that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", choices=["steps", "model"], default=["steps", "model"])
+    parser.add_argument("--only", nargs="*", choices=TABLES, default=TABLES)
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
@@ -238,6 +278,10 @@ def main() -> None:
         table(steps_rows(), "H", *ways, "ranks : one thread", "ranks : workers", "ranks : gloo")
     if "model" in given.only:
         table(model_rows(), "ranks", "H", "compute, ms", "predicted", "measured", "error")
+    if "machines" in given.only:
+        found = {H: gains(H) for H in HIDDEN}
+        table(machines_rows(found), "H", "network", *(f"{n} machines" for n in MACHINES[1:]))
+        (ROOT / "docs" / "machines.svg").write_text(machines_svg(found), "utf-8")
 
 
 if __name__ == "__main__":
