@@ -40,10 +40,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn import __version__
-from charrnn.api import load
+from charrnn.api.model import load
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli.eval_inputs import load_model_corpus
+from charrnn.core import __version__
 from charrnn.core.model import CharRNN
 from charrnn.core.ops import Ids, cross_entropy_forward
 from charrnn.core.score import bits

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.cli.streams import Output
 from charrnn.core.errors import TextError
 from charrnn.core.ops import Ids

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli.eval_inputs import note_unknown, open_texts
 from charrnn.cli.eval_texts import bits_column, score_record
-from charrnn.cli.options import duration
 from charrnn.cli.streams import Output
 from charrnn.core.errors import CheckpointError, UsageError
 from charrnn.evaluation.anomaly import Figure, Span, named_figure, odd_spans, threshold_of
 from charrnn.evaluation.lines import LineScore, LineScorer, full_nats, line_batches
 from charrnn.terminal.marks import marked_line
 from charrnn.terminal.streams import has_color
+from charrnn.training.durations import duration
 
 DEFAULT_RATE = "1/1000"
 FOUND = 3  # the exit code with --exit-code if a line was passed on

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.cli.eval_characters import ESCAPES
 from charrnn.cli.eval_inputs import EncodedText, held_out_text, load_model_corpus, named_texts
 from charrnn.cli.streams import Output

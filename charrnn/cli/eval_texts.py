@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.cli.eval_inputs import (
     EncodedText,
     held_out_text,

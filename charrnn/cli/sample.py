@@ -95,7 +95,7 @@ def sample(
     text = known_text(vocab, prompt_text(prompt, prompt_file, output), unknown, output)
     wanted = replace(wanted, stops=normalized_stops(vocab, stops, length == -1))
     if any(each is not None for each in (regex, grammar, json_schema, no_copy)):
-        from charrnn.api import Model  # late: it imports the evaluation too
+        from charrnn.api.model import Model  # late: it imports the evaluation too
         from charrnn.cli.sample_constraints import ConstraintOptions, constraint_factory
 
         limits = ConstraintOptions(regex, grammar, json_schema, no_copy)

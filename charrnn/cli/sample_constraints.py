@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.cli.eval_inputs import load_model_corpus
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError

@@ -21,7 +21,7 @@ from charrnn.checkpoint.export import torch_state_dict
 from charrnn.checkpoint.paths import model_path
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.core.config import TrainConfig, require
-from charrnn.core.errors import UsageError
+from charrnn.core.errors import CharRNNError, UsageError
 from charrnn.core.model import CharRNN
 from charrnn.core.ops import Array
 from charrnn.core.sample import sample_rng
@@ -32,6 +32,8 @@ from charrnn.evaluation.text import score_ids
 from charrnn.parallel.products import single_threaded_products
 from charrnn.sampling.alphabet import alphabet
 from charrnn.sampling.batched import generate
+
+__all__ = ["CharRNNError", "Model", "load", "to_torch_state_dict"]
 
 
 @dataclass(frozen=True, eq=False)
