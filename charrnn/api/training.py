@@ -10,9 +10,10 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from charrnn.api.model import Model, load
+from charrnn.api.model import Model, load_file
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.core.errors import UsageError
 from charrnn.core.train import EvalReport, Report, StepReport
@@ -101,7 +102,8 @@ def train(
     for report in training.reports():
         if on_report:
             on_report(report)
-    return load(training.store.path)
+    name = training.store.name
+    return load_file(Path(name), fspath(options.get("model") or name))
 
 
 def training_reports(*texts: str | PathLike[str], **options: Unpack[TrainingOptions]) -> Iterator[Report | SaveReport]:

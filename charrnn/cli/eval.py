@@ -108,11 +108,10 @@ def evaluate(
     options.use_threads(threads, shared=dynamic or mode in SINGLE_STREAM)
     against = against or []
     paths = [options.existing_model(model, quiet), *(named_model(other, "--against") for other in against)]
-    from charrnn.api.model import Model
-    from charrnn.checkpoint.store import CheckpointStore
+    from charrnn.api.model import load_file
 
     given = zip(paths, [model or str(paths[0]), *against], strict=True)
-    models = [Model(*CheckpointStore(path).load_model(), path, name) for path, name in given]
+    models = [load_file(path, name) for path, name in given]
     names, output = text or [], Output(json, quiet)
     from charrnn.cli.eval_inputs import prepare
 

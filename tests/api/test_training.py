@@ -52,7 +52,7 @@ def test_the_library_and_the_command_leave_the_same_file(
 def test_a_model_is_named_after_its_text_and_has_its_best_weights(work: Path) -> None:
     reports = list[object]()
     model = charrnn.train(Path("a.txt"), steps=4, eval_every=2, **NETWORK, on_report=reports.append)
-    assert (model.path, model.origin.sources) == (work / "checkpoints" / "a.npz", ("a.txt",))
+    assert (model.path, model.origin.sources) == (Path("checkpoints/a.npz"), ("a.txt",))
     assert steps_of(reports) == [1, 2, 3, 4]
     saves = [report for report in reports if isinstance(report, charrnn.SaveReport)]
     assert (saves[0].step, saves[-1].step, {save.model for save in saves}) == (0, 4, {"checkpoints/a.npz"})
