@@ -40,10 +40,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn import __version__
-from charrnn.api import load
+from charrnn.api.model import load
 from charrnn.checkpoint.store import CheckpointStore
-from charrnn.cli.eval_inputs import load_model_corpus
+from charrnn.core import __version__
 from charrnn.core.model import CharRNN
 from charrnn.core.ops import Ids, cross_entropy_forward
 from charrnn.core.score import bits
@@ -174,7 +173,7 @@ def measure(name: str, text: Path, folder: Path, begun: str, more: str = "", com
     seconds = time.perf_counter() - started
     streamed, learning = scores(model, "--against-baselines"), scores(model, "--dynamic")
     trained = load(model)
-    blocks = block_costs(trained.network, load_model_corpus(trained, to_score=True)[1], BATCHES)
+    blocks = block_costs(trained.network, trained.own_text(to_score=True)[1], BATCHES)
     environment = CheckpointStore(Path(model)).load().environment
     return Result(
         row=name,

@@ -1,18 +1,31 @@
 """charrnn: a character-level RNN in NumPy, with hand-written backpropagation through time.
 
-    model = charrnn.load("novel")
+    model = charrnn.train("novel.txt", time="3m")        # or charrnn.load("novel")
     model.sample("It was ", 200, seed=1)
     model.score("It was a dark night.").bits_per_char
 
 NumPy is imported when one of these names is first used, so that the command line starts quickly.
 """
 
-__version__ = "0.1.0"
-__all__ = ["Model", "load", "to_torch_state_dict"]
+from charrnn.core import __version__ as __version__
+
+__all__ = [
+    "CharRNNError",
+    "EvalReport",
+    "Model",
+    "SaveReport",
+    "StepReport",
+    "load",
+    "to_torch_state_dict",
+    "train",
+    "training_reports",
+]
+OF_A_MODEL = ("CharRNNError", "Model", "load", "to_torch_state_dict")  # the others are about training
 
 TYPE_CHECKING = False  # not from typing: a Ctrl-C could interrupt that import before __main__ handles signals
 if TYPE_CHECKING:
-    from charrnn.api import Model, load, to_torch_state_dict
+    from charrnn.api.model import CharRNNError, Model, load, to_torch_state_dict
+    from charrnn.api.training import EvalReport, SaveReport, StepReport, train, training_reports
 
 
 def __getattr__(name: str) -> object:
@@ -20,7 +33,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'charrnn' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("charrnn.api"), name)
+    return getattr(import_module(f"charrnn.api.{'model' if name in OF_A_MODEL else 'training'}"), name)
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from charrnn.core import ops
 from charrnn.core.state import TrainState
-from charrnn.parallel.cores import core_count
+from charrnn.parallel import cores
 from charrnn.parallel.mpi import rank_count
 
 
@@ -26,8 +26,8 @@ def environment() -> dict[str, str]:
         "numpy": np.__version__,
         "blas": " ".join(filter(None, (library["name"], library.get("version"), forced, cut))),
         "machine": " ".join([os.uname().machine, *vectors]),
-        "threads": f"{rank_count()} ranks of {core_count()}" if rank_count() > 1 else str(core_count()),
-        "product_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
+        "threads": f"{rank_count()} ranks of {cores.core_count()}" if rank_count() > 1 else str(cores.core_count()),
+        "product_threads": str(cores.product_threads or os.environ.get("OPENBLAS_NUM_THREADS", "all")),
     }
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from charrnn.core.errors import UsageError
+from charrnn.core.errors import CheckpointError, UsageError
 
 ENGLISH = "english"  # the name of the model that comes with the program
 
@@ -35,3 +35,24 @@ def model_path(name: str, option: str = "--model") -> Path:
     if "\0" in name:
         raise UsageError(f"{option}: the name has a NUL character, which no file name has")
     return Path(name) if name.endswith(".npz") or "/" in name else folder() / f"{name}.npz"
+
+
+def models() -> list[Path]:
+    """Return the files in the folder of models, the newest first."""
+    return sorted(
+        filter(Path.is_file, folder().glob("[!.]*.npz")), key=lambda path: path.stat().st_mtime_ns, reverse=True
+    )
+
+
+def named_model(name: str, option: str) -> Path:
+    """Return the file of the model that an option names; raises CheckpointError if it does not exist."""
+    path = model_path(name, option)
+    if is_english(name):
+        return english_model()
+    if not path.exists():
+        names = [model.stem for model in models()]
+        there = f"{folder()} has {', '.join(names[:10])}{', …' * (len(names) > 10)}; " if names else ""
+        raise CheckpointError(
+            f"{path}: no such model: {there}train it with `charrnn train`, or name another with {option}"
+        )
+    return path

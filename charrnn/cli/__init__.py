@@ -24,7 +24,7 @@ app = typer.Typer(
 def show_version(requested: bool) -> None:
     """Print the version and exit."""
     if requested:
-        from charrnn import __version__
+        from charrnn.core import __version__
 
         print(f"charrnn {__version__}")
         raise typer.Exit

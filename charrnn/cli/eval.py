@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+from charrnn.checkpoint.paths import named_model
 from charrnn.cli import options
 from charrnn.cli.options import option
 from charrnn.cli.streams import Output
@@ -108,12 +109,11 @@ def evaluate(
     pictures = given_pictures({"--html": html, "--svg": svg}, mode)
     options.use_threads(threads, shared=dynamic or mode in SINGLE_STREAM)
     against = against or []
-    paths = [options.existing_model(model, quiet), *(options.named_model(other, "--against") for other in against)]
-    from charrnn.api import Model
-    from charrnn.checkpoint.store import CheckpointStore
+    paths = [options.existing_model(model, quiet), *(named_model(other, "--against") for other in against)]
+    from charrnn.api.model import load_file
 
     given = zip(paths, [model or str(paths[0]), *against], strict=True)
-    models = [Model(*CheckpointStore(path).load_model(), path, name) for path, name in given]
+    models = [load_file(path, name) for path, name in given]
     names, output = text or [], Output(json, quiet)
     from charrnn.cli.eval_inputs import prepare
 

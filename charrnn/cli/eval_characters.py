@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import chain, tee
 from typing import Any
 
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.cli.eval_inputs import EncodedText, note_unknown, open_texts
 from charrnn.cli.streams import Output
 from charrnn.core.score import bits

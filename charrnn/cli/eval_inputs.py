@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shlex
 import stat
 import termios
 from array import array
@@ -10,15 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.cli.streams import Output
-from charrnn.core.errors import TextError
 from charrnn.core.ops import Ids
 from charrnn.core.vocab import UNKNOWN, Vocab, text_of
-from charrnn.data.corpus import is_text_of, load_corpus
 from charrnn.data.normalization import normalized_blocks
-from charrnn.data.reading import Reading, read_text
-from charrnn.data.sources import is_repeatable, missing, shown, unnamed
+from charrnn.data.reading import read_text
+from charrnn.data.sources import shown
 from charrnn.evaluation.lines import count_replaced
 from charrnn.plots.display_width import one_line
 
@@ -48,7 +45,7 @@ def open_texts(names: Sequence[str], model: Model, output: Output) -> list[Text]
     """Return the named texts, or without names the held-out part of the model's corpus."""
     if names:
         return named_texts(names, output)
-    return [held_out_text(model, load_model_corpus(model, to_score=True, output=output)[1])]
+    return [held_out_text(model, model.own_text(True, None, output.note)[1])]
 
 
 def named_texts(names: Sequence[str], output: Output) -> list[Text]:
@@ -69,42 +66,6 @@ def held_out_text(model: Model, held_out: Ids) -> Text:
     starts = range(0, len(held_out), CHARS_PER_BLOCK)
     blocks = (text_of(symbols[held_out[i : i + CHARS_PER_BLOCK]]) for i in starts)
     return f"{one_line(shown(model.origin.sources))} (held out)", blocks
-
-
-def load_model_corpus(
-    model: Model, to_score: bool, option: str | None = None, output: Output | None = None
-) -> tuple[Ids, Ids]:
-    """Read a model's own corpus again; return the part that it was trained on and the held-out part.
-
-    The names of its texts come from the model file, which may come from another person: so they are noted, only regular
-    files are read, and no more characters than the model was trained on.
-    Raises TextError if the corpus cannot be read again, or if its held-out part is to be scored and there is none. The
-    message names what works without it: another text to score, or leaving out the option that needs the corpus.
-    """
-    advice = " and ".join(["name a text to score"] * to_score + [f"leave out {option}"] * bool(option))
-    from charrnn.core.train import split_text
-    from charrnn.training.configure import holdout_in
-
-    origin, config, vocab = model.origin, model.config, model.vocab
-    if not all(map(is_repeatable, origin.sources)):
-        raise TextError(f"the model {unnamed(origin.sources)}, which cannot be read again: {advice}")
-    if to_score and not config.val_fraction:
-        raise TextError("the model was trained on all of its text (--val-fraction 0): name a text to score")
-    lost = missing(origin.sources)
-    if lost:
-        new_place = f"name its new place, as with `charrnn train NEW-PATH --resume -m {shlex.quote(model.name)}`"
-        raise TextError(f"{shown(lost)}: the model's own text is no longer there: {advice}, or {new_place}")
-    reading = Reading(
-        config.encoding, normalize=vocab.normalize, lines=model.network.config.lines, ignore=origin.ignore
-    )
-    corpus = load_corpus(
-        origin.sources, reading, config.min_count, vocab, origin.chars, holdout_in(config, model.network.config)
-    )
-    if not is_text_of(origin, corpus):
-        raise TextError(f"{shown(origin.sources)}: not the text that the model was trained on: {advice}")
-    if output:
-        output.note(f"read the text of the model: {shown(origin.sources)}, {origin.chars:,} characters")
-    return split_text(config, model.network.config, corpus.ids)
 
 
 def prepare(names: Sequence[str], errors: str, output: Output) -> None:

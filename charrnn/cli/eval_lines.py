@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.api import Model
-from charrnn.checkpoint.store import CheckpointStore
+from charrnn.api.model import Model
 from charrnn.cli.eval_inputs import note_unknown, open_texts
 from charrnn.cli.eval_texts import bits_column, score_record
-from charrnn.cli.options import duration
 from charrnn.cli.streams import Output
-from charrnn.core.errors import CheckpointError, UsageError
-from charrnn.evaluation.anomaly import Figure, Span, named_figure, odd_spans, threshold_of
+from charrnn.core.errors import UsageError
+from charrnn.evaluation.anomaly import Figure, Span, named_figure, odd_spans
 from charrnn.evaluation.lines import LineScore, LineScorer, full_nats, line_batches
 from charrnn.terminal.marks import marked_line
 from charrnn.terminal.streams import has_color
+from charrnn.training.durations import duration
 
 DEFAULT_RATE = "1/1000"
 FOUND = 3  # the exit code with --exit-code if a line was passed on
@@ -253,7 +252,7 @@ def line_filter(score: str | None, threshold: str | None, model: Model, below: b
     figure = named_figure(score or ("mean" if rate is None else "peak"))
     if threshold is None or rate is None:
         return Filter(figure, None if threshold is None else float(threshold), below, context)
-    return Filter(figure, calibrated_threshold(figure, rate, model), below, context)
+    return Filter(figure, model.threshold(rate, figure.name), below, context)
 
 
 def given_rate(threshold: str) -> float | None:
@@ -268,13 +267,3 @@ def given_rate(threshold: str) -> float | None:
     if not 0 < rate < 1:
         raise UsageError(f"--threshold {threshold}: must be auto:RATE with a rate such as 1/1000 or 0.001")
     return rate
-
-
-def calibrated_threshold(figure: Figure, rate: float, model: Model) -> float:
-    """Return the threshold of a rate that was calibrated on held-out lines at the end of training."""
-    kept = CheckpointStore(model.path).load().thresholds
-    if figure.name not in kept:
-        names = " or ".join(f"--score {name}" for name in kept)
-        advice = f"use {names}" if kept else "train with --lines and held-out lines to the end, or give a number"
-        raise CheckpointError(f"{model.path}: has no calibrated threshold for --score {figure.name}: {advice}")
-    return threshold_of(kept[figure.name], rate)

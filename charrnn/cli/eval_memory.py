@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.gradient_reach import GradientReach, measure_reach
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.cli.eval_inputs import EncodedText, note_unknown, open_texts
 from charrnn.cli.picture_files import save_pictures
 from charrnn.cli.streams import Output

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.cli.eval_characters import ESCAPES
-from charrnn.cli.eval_inputs import EncodedText, held_out_text, load_model_corpus, named_texts
+from charrnn.cli.eval_inputs import EncodedText, held_out_text, named_texts
 from charrnn.cli.streams import Output
 from charrnn.core.errors import TextError
 from charrnn.core.vocab import UNKNOWN
@@ -20,7 +20,7 @@ def write_novelty(names: Sequence[str], model: Model, output: Output) -> None:
 
     A text is held in memory. Characters that the vocabulary lacks are never copies.
     """
-    training, held_out = load_model_corpus(model, not names, "--novelty", output)
+    training, held_out = model.own_text(not names, "--novelty", output.note)
     vocab = model.vocab
     for name, blocks in named_texts(names, output) or [held_out_text(model, held_out)]:
         text = np.concatenate([np.empty(0, np.int32), *EncodedText(blocks, vocab)])

@@ -12,7 +12,7 @@ import numpy as np
 
 from charrnn.analysis.correlations import BestUnit, best_units, excerpt_activations, unit_activations
 from charrnn.analysis.units import Unit, unit_named
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.cli.eval_characters import character_record
 from charrnn.cli.eval_inputs import note_unknown, open_texts
 from charrnn.cli.picture_files import save_pictures

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.cli.eval_inputs import (
     EncodedText,
     held_out_text,
-    load_model_corpus,
     named_texts,
     note_unknown,
     open_texts,
@@ -74,7 +73,7 @@ def score_against_baselines(names: Sequence[str], model: Model, output: Output, 
 
     A text is held in memory.
     """
-    training, held_out = load_model_corpus(model, not names, "--against-baselines", output)
+    training, held_out = model.own_text(not names, "--against-baselines", output.note)
     from charrnn.evaluation.baselines import baselines
 
     rivals, score_by = baselines(training, model.vocab), score_dynamically if dynamic else score

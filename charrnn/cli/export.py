@@ -1,7 +1,6 @@
 """charrnn export: a model for others."""
 
 import os
-from pathlib import Path
 from typing import Literal
 
 import typer
@@ -9,10 +8,7 @@ import typer
 from charrnn.cli import options
 from charrnn.cli.options import option
 from charrnn.cli.streams import Output
-from charrnn.core.errors import CheckpointError, UsageError
 from charrnn.terminal.streams import Color
-
-KINDS = (".npz", ".safetensors", ".html")
 
 
 def export(
@@ -29,31 +25,14 @@ def export(
 
     For example: charrnn export -m plays plays.html
     """
-    path = Path(target)
-    if path.suffix not in KINDS:
-        raise UsageError(f"{target}: must end in {', '.join(KINDS[:-1])} or {KINDS[-1]}")
-    from charrnn.checkpoint.export import safetensors_bytes, weights_alone
-    from charrnn.checkpoint.page import model_page
-    from charrnn.checkpoint.store import CheckpointStore, save_bytes, save_text
+    from charrnn.checkpoint.targets import check_target, export_model
 
+    check_target(target)
     source = options.existing_model(model, quiet)
-    store, kind = CheckpointStore(path), f"<{dtype or ('f4' if path.suffix == '.safetensors' else 'f2')}"
-    if store.path == CheckpointStore(source).path:
-        raise UsageError(f"{target}: is the model itself: name another file")
-    if store.exists() and not force:
-        raise CheckpointError(f"{target}: already exists: use --force to replace it")
-    state = CheckpointStore(source).load()
-    alone = weights_alone(state, kind)
-    if path.suffix == ".npz":
-        with store.lock():
-            store.save(alone)
-    elif path.suffix == ".html":
-        save_text(path, model_page(alone.model, state.vocab, source.stem, kind))
-    else:
-        save_bytes(path, safetensors_bytes(alone.model, state.vocab, kind))
+    kind = export_model(source, target, dtype, force)
     output = Output(json, quiet)
     if json:
         return output.record(
-            {"path": target, "model": str(source), "dtype": kind[1:], "file_bytes": os.path.getsize(path)}
+            {"path": target, "model": str(source), "dtype": kind, "file_bytes": os.path.getsize(target)}
         )
     output.write(f"{target}\n")

@@ -2,6 +2,7 @@
 
 import sys
 
+from charrnn.checkpoint.paths import named_model
 from charrnn.cli import options
 from charrnn.cli.options import option
 from charrnn.cli.streams import Output
@@ -50,7 +51,7 @@ def info(
     output = Output(json, quiet)
     if all_:
         return listing(output)
-    paths = [options.named_model(each, "--model") for each in names] or [options.existing_model(None, quiet)]
+    paths = [named_model(each, "--model") for each in names] or [options.existing_model(None, quiet)]
     states = [CheckpointStore(path).load() for path in paths]
     found = dict(zip(map(str, paths), states, strict=True))
     check_files(files, found)

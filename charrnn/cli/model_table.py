@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from charrnn.checkpoint.paths import folder
+from charrnn.checkpoint.paths import folder, models
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.cli.losses import HELD_OUT, curves, loss_chart
-from charrnn.cli.options import in_units, models
 from charrnn.cli.streams import Output
 from charrnn.cli.summary import model_record
 from charrnn.core.errors import CheckpointError
@@ -17,6 +16,7 @@ from charrnn.core.score import bits
 from charrnn.core.state import TrainState
 from charrnn.terminal.streams import say
 from charrnn.terminal.table import table
+from charrnn.training.durations import in_units
 
 HEAD = ("model", "bits", "network", "text", "steps", "size", "age")
 RESULTS = ("held out, bits per character", "steps", "parameters")  # compared even if they are the same

@@ -1,6 +1,5 @@
-"""The options that commands share, and what their values mean: model names, durations, threads."""
+"""The options that commands share, and what their values mean: model names and threads."""
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
@@ -9,9 +8,9 @@ from typing import Any, TypeVar
 
 import typer
 
-from charrnn.checkpoint.paths import english_model, folder, is_english, model_path
+from charrnn.checkpoint.paths import english_model, folder, models, named_model
 from charrnn.cli import streams
-from charrnn.core.errors import CheckpointError, UsageError
+from charrnn.core.errors import UsageError
 from charrnn.parallel import cores
 from charrnn.terminal import streams as terminal
 from charrnn.terminal.streams import Color, say
@@ -21,7 +20,6 @@ Setting = tuple[Any, str | None, str]  # type, metavar, help
 
 NEEDS_NO_QUOTES = re.compile(r"\w[\w.,+@%-]*")  # names that mean themselves in bash, zsh and fish
 ENGLISH_NOTE = "using the English model that comes with the program; `charrnn train TEXT` trains your own"
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def option(names: str, text: str, default: object = None, *, shown: object = None, **more: Any) -> Any:
@@ -96,27 +94,6 @@ COLOR = option("--color", "When to use colours.", "auto", callback=set_color, is
 DEBUG = option("--debug", "Show the traceback of an error.", False, callback=set_debug, is_eager=True)
 
 
-def models() -> list[Path]:
-    """Return the files in the folder of models, the newest first."""
-    return sorted(
-        filter(Path.is_file, folder().glob("[!.]*.npz")), key=lambda path: path.stat().st_mtime_ns, reverse=True
-    )
-
-
-def named_model(name: str, option: str) -> Path:
-    """Return the file of the model that an option names; raises CheckpointError if it does not exist."""
-    path = model_path(name, option)
-    if is_english(name):
-        return english_model()
-    if not path.exists():
-        names = [model.stem for model in models()]
-        there = f"{folder()} has {', '.join(names[:10])}{', …' * (len(names) > 10)}; " if names else ""
-        raise CheckpointError(
-            f"{path}: no such model: {there}train it with `charrnn train`, or name another with {option}"
-        )
-    return path
-
-
 def existing_model(name: str | None, quiet: bool, argument: str | None = None) -> Path:
     """Return the file of the model that --model names, or an argument; without a name the newest, noted on stderr."""
     if name is not None and argument is not None:
@@ -128,28 +105,6 @@ def existing_model(name: str | None, quiet: bool, argument: str | None = None) -
     if not quiet:
         say(f"model: {found[0]}" if found else f"{folder()}: no models yet: {ENGLISH_NOTE}")
     return found[0] if found else english_model()
-
-
-def duration(text: str, option: str) -> float:
-    """Return the seconds of a time such as 90, 30s, 3m or 1h30m."""
-    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)([smhd])", text)
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-        parts = [(text, "s")]
-    if "".join(number + unit for number, unit in parts) not in (text, f"{text}s") or not parts:
-        raise UsageError(f"{option} {text}: not a time: write it as 90, 30s, 3m or 1h30m")
-    seconds = math.fsum(float(number) * UNITS[unit] for number, unit in parts)
-    if not 0 < seconds < math.inf:
-        raise UsageError(f"{option} {text}: must be above 0 and finite")
-    return seconds
-
-
-def in_units(seconds: float) -> str:
-    """Return seconds in the format of `duration`, rounded to the two largest units: 4.2s, 3m5s, 1h30m."""
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f}s"
-    large, small = next(pair for pair in (("d", "h"), ("h", "m"), ("m", "s")) if round(seconds) >= UNITS[pair[0]])
-    count, rest = divmod(round(seconds / UNITS[small]), round(UNITS[large] / UNITS[small]))
-    return f"{count}{large}" + (f"{rest}{small}" if rest else "")
 
 
 def use_threads(count: int | None, *, shared: bool = False) -> None:

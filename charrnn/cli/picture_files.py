@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from charrnn.api import Model
+from charrnn.api.model import Model
 from charrnn.checkpoint.store import save_text
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError

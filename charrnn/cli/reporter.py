@@ -7,9 +7,8 @@ from itertools import islice
 
 import numpy as np
 
-from charrnn.api import continuation
+from charrnn.api.model import continuation
 from charrnn.checkpoint.environment import changes
-from charrnn.cli.options import duration
 from charrnn.cli.streams import Output
 from charrnn.cli.summary import best_losses, held_out_part, print_summary
 from charrnn.core.config import Purpose
@@ -20,26 +19,11 @@ from charrnn.data.corpus import Corpus
 from charrnn.data.sources import BUNDLED, shown
 from charrnn.terminal.progress import Progress
 from charrnn.terminal.streams import can_overwrite, columns, say
+from charrnn.training.run import SaveReport
+from charrnn.training.timer import Timer
 
 MAX_STEP_EVENTS = 1000  # approximately, per run: enough for a plot
 SAMPLE_CHARS = 200
-
-
-class Timer:
-    """A moment that comes every N steps, or every so often in time, as an option says: 200 or 30s."""
-
-    def __init__(self, every: str, option: str) -> None:
-        self.steps = int(every) if every.isascii() and every.isdigit() else 0
-        self.seconds = duration(every, option) if not self.steps else 0.0
-        self.began = time.monotonic()
-
-    def due(self, step: int) -> bool:
-        """Return whether the moment has come, after a step."""
-        return step % self.steps == 0 if self.steps else time.monotonic() - self.began >= self.seconds
-
-    def restart(self) -> None:
-        """Count the seconds from now."""
-        self.began = time.monotonic()
 
 
 class Milestones:
@@ -116,9 +100,11 @@ class Reporter:
             self.progress = Progress(self.state.step, config.steps)
         self.event("start", model=self.name, corpus=text.sources, **origin, **sizes, **settings)
 
-    def show(self, report: Report) -> None:
-        """Report a step or a validation."""
-        if isinstance(report, StepReport):
+    def show(self, report: Report | SaveReport) -> None:
+        """Report a step, a validation or a save."""
+        if isinstance(report, SaveReport):
+            self.event("save", step=report.step, model=report.model)
+        elif isinstance(report, StepReport):
             self.chars += report.chars
             if self.progress:
                 self.progress.step(report.step, self.state.config.steps, bits(report.loss), report.chars)

@@ -3,14 +3,14 @@
 import secrets
 import sys
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from charrnn.cli import options
 from charrnn.cli.options import option
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError
 from charrnn.parallel.cores import core_count
-from charrnn.terminal.streams import Color
+from charrnn.terminal.streams import Color, say_warning
 
 
 def sample(
@@ -72,44 +72,44 @@ def sample(
     has_end = bool(stops) or any(each is not None for each in (regex, regex_file, grammar, json_schema))
     if length == -1 and (count > 1 or json or unique) and not has_end:
         raise UsageError("--length -1 never ends: give a length, --stop, --regex or --grammar with --count or --json")
-    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    filters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     options.use_threads(threads)
-    import numpy as np
+    from charrnn.api.model import load_file
+    from charrnn.api.sampling import Sampling, pieces
+    from charrnn.cli.sample_text import known_text, pattern_text, prompt_text, write_pieces
 
-    from charrnn.checkpoint.store import CheckpointStore
-    from charrnn.cli.sample_text import known_text, normalized_stops, pattern_text, prompt_text, write_pieces
-    from charrnn.sampling.alphabet import alphabet
-    from charrnn.sampling.distinct import MAX_SAMPLES, distinct
-    from charrnn.sampling.samples import SampleOptions, samples
-
-    max_length = None if length == -1 else length
-    wanted = SampleOptions(max_length, filters, stops, scored=json)  # refuses wrong values before a model is looked for
+    wanted = Sampling(  # refuses wrong values before a model is looked for
+        length=None if length == -1 else length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        only=only,
+        ban=ban or "",
+        regex=regex,
+        grammar=grammar,
+        json_schema=json_schema,
+        no_copy=no_copy,
+        stop=stops,
+        echo=not no_echo,
+    )
     output = Output(json, quiet)
-    regex = pattern_text(regex, regex_file, output)
+    wanted = replace(wanted, regex=pattern_text(regex, regex_file, output))
     path = options.existing_model(model, quiet, name)
-    network, vocab, config, origin = CheckpointStore(path).load_model()
-    allowed = alphabet(vocab, only, ban or "")
-    if allowed is not None:
-        filters["allowed"] = allowed
-    text = known_text(vocab, prompt_text(prompt, prompt_file, output), unknown, output)
-    wanted = replace(wanted, stops=normalized_stops(vocab, stops, length == -1))
-    if any(each is not None for each in (regex, grammar, json_schema, no_copy)):
-        from charrnn.api import Model  # late: it imports the evaluation too
-        from charrnn.cli.sample_constraints import ConstraintOptions, constraint_factory
-
-        limits = ConstraintOptions(regex, grammar, json_schema, no_copy)
-        limits.check(bool(stops))
-        trained = Model(network, vocab, config, origin, path, model or name or str(path))
-        prompt_ids = vocab.encode(text)
-        echoed = prompt_ids[: 0 if no_echo else None]
-        constraints = constraint_factory(trained, allowed, prompt_ids, echoed, max_length, limits, output)
-        wanted = replace(wanted, constraints=constraints)
+    trained = load_file(path, model or name or str(path))
+    text = known_text(trained.vocab, prompt_text(prompt, prompt_file, output), unknown, output)
+    chosen = secrets.randbits(32) if seed is None else seed
+    found = pieces(
+        trained,
+        text,
+        chosen,
+        wanted,
+        count,
+        unique=unique,
+        scored=json,
+        cores=core_count(),
+        note=output.note,
+        warn=say_warning,
+    )
     if seed is None:
-        seed = secrets.randbits(32)
-        output.note(f"seed: {seed}")
-    ids = np.concatenate([[vocab.start_id], vocab.encode(text)])
-    pieces = samples(network, vocab, ids, seed, MAX_SAMPLES if unique else count, wanted, core_count())
-    if unique:
-        pieces = distinct(pieces, count)
-    write_pieces(pieces, "" if no_echo else text, output, seed, str(path))
+        output.note(f"seed: {chosen}")
+    write_pieces(found, text if wanted.echo else "", output, chosen, str(path))

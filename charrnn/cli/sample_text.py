@@ -1,13 +1,12 @@
 """The texts of charrnn sample: the prompt, the stops and the samples."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from charrnn.api.sampling import Piece
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError
 from charrnn.core.vocab import UNKNOWN, Vocab, named
 from charrnn.data.reading import read_text
-from charrnn.sampling.samples import Piece
-from charrnn.terminal.streams import say
 
 
 def prompt_text(prompt: str | None, prompt_file: str | None, output: Output) -> str:
@@ -47,27 +46,6 @@ def known_text(vocab: Vocab, text: str, unknown: str, output: Output) -> str:
     if strange:
         output.note(f"left out of the prompt: {named(sorted(strange))}")
     return "".join(c for c in text if c not in strange)
-
-
-def normalized_stops(vocab: Vocab, stops: Sequence[str], endless: bool) -> list[str]:
-    """Return the texts that end samples in the model's normal form; warn about those that can never be written.
-
-    Raises UsageError if there are no others and a sample is endless without them.
-    """
-    normal = [vocab.normalized(stop) for stop in stops]
-    impossible = list(filter(None, (never_written(vocab, stop) for stop in normal)))
-    if endless and stops and len(impossible) == len(stops):
-        raise UsageError(f"{impossible[0]}: with --length -1 the sample would never end")
-    for reason in impossible:
-        say(f"warning: {reason}")
-    return normal
-
-
-def never_written(vocab: Vocab, stop: str) -> str:
-    """Return why a text can never be written, because of characters that the model does not know; empty if it can."""
-    strange = sorted(set(stop) - set(vocab.characters[: len(vocab.symbols)]))
-    hint = "; a newline is written $'\\n' in the shell" if "\\n" in stop else ""
-    return f"--stop {stop}: never written, because the model does not know {named(strange)}{hint}" if strange else ""
 
 
 def write_pieces(pieces: Iterable[Piece], echo: str, output: Output, seed: int, model: str) -> None:

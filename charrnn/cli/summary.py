@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.losses import curves, loss_chart
-from charrnn.cli.options import in_units
 from charrnn.cli.streams import Output
 from charrnn.core.config import VALIDATION_CHARS, TrainConfig
 from charrnn.core.score import bits
@@ -21,6 +20,7 @@ from charrnn.data.sources import shown
 from charrnn.plots import display_width
 from charrnn.terminal.card import card
 from charrnn.terminal.streams import NOTES, can_overwrite, say
+from charrnn.training.durations import in_units
 from charrnn.training.estimate import estimate, training_memory
 
 NOISE_BITS = 0.02  # per character: a smaller difference between two validations is taken for noise

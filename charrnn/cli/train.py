@@ -12,11 +12,9 @@ from charrnn.cli.settings_sources import typed, use_file, use_preset
 from charrnn.cli.streams import Interrupt, Output, die_by_signal
 from charrnn.cli.train_settings import DEFAULTS, SETTINGS
 from charrnn.cli.variables import from_variables
-from charrnn.core.config import TrainConfig, require
-from charrnn.core.errors import UsageError
-from charrnn.terminal.streams import Color
-from charrnn.training.defaults import Budget
+from charrnn.terminal.streams import Color, say_warning
 from charrnn.training.presets import PRESETS
+from charrnn.training.settings import checked_settings, given_budget
 
 HELP_GROUPS = {  # the options in the order of the help, by the names of their parameters
     "Network": ["cell", "activation", "hidden_size", "num_layers", "embed_size", "ensemble", "init_from"],
@@ -105,40 +103,34 @@ def train(
     Save the model in one file and print its path. For example: charrnn train novel.txt --time 3m
     """
     began = time.perf_counter()
-    sources, settings = tuple(corpus or ()), given_settings(settings)
-    budget = chosen_budget(context, steps=steps, epochs=epochs, time_=time_, more=more)
-    if budget.more and not resume:
-        raise UsageError(
-            f"--more {more}: adds to a run that exists: give --resume with it, or --steps or --time instead"
-        )
+    sources, settings = tuple(corpus or ()), checked_settings(settings)
+    budget = given_budget(chosen(context, steps=steps, epochs=epochs, time_=time_, more=more), resume)
     options.use_threads(threads)
-    from charrnn.cli.reporter import Reporter, Timer
-    from charrnn.cli.start import Request, finished_notes, fit_to_budget, open_store, sole_writer, start
+    from charrnn.cli.reporter import Reporter
     from charrnn.cli.summary import print_estimate
-    from charrnn.cli.train_loop import Saver, run
-    from charrnn.training.divergence import ExplosionGuard
-    from charrnn.training.time_budget import Stopwatch
+    from charrnn.cli.train_loop import finished_notes, report_run
+    from charrnn.training.model_file import open_store, sole_writer
+    from charrnn.training.run import begin
+    from charrnn.training.start import Request
+    from charrnn.training.timer import Timer
 
     variables = frozenset(from_variables(context))
     request = Request(sources, settings, budget, resume, force, init_from, tuple(ignore or ()), variables)
-    save_timer = Timer(save_every, "--save-every")
+    timer = Timer(save_every, "--save-every")
     store = open_store(model, sources)
     output = Output(json, quiet)
     if preset is not None:
         output.note(f"preset {preset}: {typed(PRESETS[preset])}")
-    with nullcontext() if dry_run else sole_writer(store):
-        state, text = start(store, request)
-        deadline = fit_to_budget(state, text, request, began)
-        reporter = Reporter(store.name, state, output, sample_every)
+    with nullcontext() if dry_run else sole_writer(store, say_warning):
+        run = begin(store, request, timer, keep_going, began, say_warning)
+        reporter = Reporter(store.name, run.state, output, sample_every)
         if dry_run:
-            reporter.corpus_notes(text)
-            return print_estimate(store.name, state, text, output)
-        reporter.started(text)
-        output.note(*finished_notes(state))
+            reporter.corpus_notes(run.text)
+            return print_estimate(store.name, run.state, run.text, output)
+        reporter.started(run.text)
+        output.note(*finished_notes(run.state))
         with Interrupt() as interrupt:
-            saver = Saver(state, text, store, reporter, save_timer, Stopwatch(state, began))
-            guard = None if keep_going else ExplosionGuard(len(state.vocab), state.config)
-            run(saver, reporter, interrupt, deadline, guard)
+            report_run(run, reporter, interrupt)
     if interrupt.number:
         die_by_signal(interrupt.number)
     reporter.done()
@@ -146,27 +138,10 @@ def train(
         output.write(f"{store.name}\n")
 
 
-def given_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that were given, by name; raises UsageError for a wrong value."""
-    given = {name: value for name, value in settings.items() if value is not None}
-    checked = given.keys() & TrainConfig.__dataclass_fields__.keys() - {"holdout"}  # whose parser has checked it
-    TrainConfig(1, "", **{name: given[name] for name in checked})
-    return given
-
-
-def chosen_budget(context: typer.Context, **given: int | str | None) -> Budget:
-    """Return the budget that was given, or the default one: from the command line, else a variable, else a file."""
+def chosen(context: typer.Context, **given: int | str | None) -> dict[str, int | str]:
+    """Return the budgets that were given, by name: on the command line, else by variables, else in a file."""
     budgets = dict[str, int | str]()
     for place in ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP"):
-        sources = {name: value for name, value in given.items() if options.source(context, name) == place}
+        sources = {name.strip("_"): each for name, each in given.items() if options.source(context, name) == place}
         budgets = budgets or {name: value for name, value in sources.items() if value is not None}
-    if len(budgets) > 1:
-        raise UsageError("--steps, --epochs, --time and --more: give one of them")
-    for name, value in budgets.items():
-        if name == "time_":
-            return Budget("seconds", options.duration(str(value), "--time"))
-        if name == "more" and not (str(value).isascii() and str(value).isdecimal()):
-            return Budget("seconds", options.duration(str(value), "--more"), more=True)
-        require(int(value) >= 1, f"--{name}", value, "at least 1")
-        return Budget("epochs" if name == "epochs" else "steps", int(value), more=name == "more")
-    return Budget()
+    return budgets

@@ -40,10 +40,8 @@ class Score:
     def __add__(self, other: "Score") -> "Score":
         """Return the score of two texts together."""
         hits = None if self.hits is None or other.hits is None else self.hits + other.hits
-        pieces = merged([*self.pieces, *other.pieces])
-        return Score(
-            self.chars + other.chars, self.nats + other.nats, hits, self.unknown + other.unknown, tuple(pieces)
-        )
+        pieces = tuple(merged([*self.pieces, *other.pieces]))
+        return Score(self.chars + other.chars, self.nats + other.nats, hits, self.unknown + other.unknown, pieces)
 
     @property
     def nats_per_char(self) -> float | None:

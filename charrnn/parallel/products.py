@@ -4,13 +4,14 @@ The products of a character are small: threads that share one wait for each othe
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from charrnn.parallel import cores
 
+Item = TypeVar("Item")
 lock = threading.Lock()
 calls = 0  # that are within single_threaded_products now
 limiter: Any = None  # of the first of them
@@ -24,6 +25,34 @@ def matrix_libraries() -> Any:
     except ImportError:
         return None
     return ThreadpoolController()
+
+
+def each_within(
+    context: Callable[[], AbstractContextManager[object]], items: Generator[Item, None, None]
+) -> Iterator[Item]:
+    """Yield items, none of them None, each computed within a new context: who receives them is outside of it."""
+    try:
+        while True:
+            with context():
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
+    finally:
+        with context():
+            items.close()
+
+
+@contextmanager
+def library_call(threads: int | None) -> Iterator[None]:
+    """Use `threads` cores within the context, all if None, and one per product as single_threaded_products does."""
+    before = cores.limit
+    cores.limit = before if threads is None else min(threads, cores.core_count())
+    try:
+        with single_threaded_products():
+            yield
+    finally:
+        cores.limit = before
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Self-contained HTML pages: no script, no network, light or dark mode as the reader's system has it."""
 
+from collections.abc import Mapping
+
 from charrnn.plots.heatmap import NEWLINE, NO_LEVEL, Cluster, Heatmap, Scale
 from charrnn.plots.svg import DARK_PAGE, DARK_TEXT, LIGHT_PAGE, LIGHT_TEXT, escape, style_sheet
 
@@ -14,6 +16,7 @@ LIGHT = (
     f'.n::after{{content:"{NEWLINE}"}}.{NO_LEVEL}{{text-decoration:underline}}'
 )
 DARK = f":root{{color:{DARK_TEXT};background:{DARK_PAGE}}}"
+EMBEDDED = "charrnn"  # the CSS class around what is part of another page
 LEVEL = ".{name}{{background:{background};color:{text}}}"
 
 
@@ -47,3 +50,24 @@ def span(cluster: Cluster, scale: Scale) -> str:
         return f'<span class="{css_class} n" title="{title}"></span>\n'
     text = cluster.text if cluster.text == "\t" else cluster.drawn
     return f'<span class="{css_class}" title="{title}">{escape(text)}</span>'
+
+
+# ---- parts of other pages, such as notebooks ----
+
+
+def embedded(heatmap: Heatmap) -> str:
+    """Return a coloured text as part of another page, with styles that apply to nothing else there."""
+    styles = style_sheet(
+        f".{EMBEDDED} .key span{{padding:.1em .4em;font-family:monospace}}"
+        f".{EMBEDDED} pre{{padding:.5em;white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext}}"
+        f'.{EMBEDDED} .n::after{{content:"{NEWLINE}"}}.{EMBEDDED} .{NO_LEVEL}{{text-decoration:underline}}',
+        "",
+        f".{EMBEDDED} {LEVEL}",
+    )
+    return f'<div class="{EMBEDDED}"><style>{styles}</style>\n{text_html(heatmap)}</div>'
+
+
+def card(title: str, rows: Mapping[str, str]) -> str:
+    """Return a titled table of names and values as part of another page."""
+    body = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+    return f'<table class="{EMBEDDED}"><caption>{escape(title)}</caption><tbody>{body}</tbody></table>'

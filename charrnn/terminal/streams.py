@@ -75,6 +75,11 @@ def say(text: str) -> None:
     NOTES.write(f"{one_line(text)}\n")
 
 
+def say_warning(text: str) -> None:
+    """Write a warning to stderr, as `say` does."""
+    say(f"warning: {text}")
+
+
 def say_error(text: str) -> None:
     """Write an error to stderr as one line, red if stderr has colour."""
     line = one_line(" ".join(text.splitlines()))

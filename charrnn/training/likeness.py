@@ -133,6 +133,6 @@ def warning(found: Likeness, holdout: str, texts: int) -> str:
     better = "each" if holdout == "tail" and texts > 1 else "lines"
     advice = f"--holdout {better} or more, mixed text" if holdout != "lines" else "more text, or another --seed"
     return (
-        f"warning: the held-out text is unlike the rest ({'; '.join(filter(None, (new, harder)))}), so the best "
+        f"the held-out text is unlike the rest ({'; '.join(filter(None, (new, harder)))}), so the best "
         f"weights are chosen by what was hardly learned: try {advice}"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charrnn.api import load, to_torch_state_dict
+from charrnn.api.model import load, to_torch_state_dict
 from charrnn.checkpoint.store import CheckpointStore
 from tests.helpers.command import charrnn, ok, refused
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from charrnn.cli.reporter import Milestones, Timer
+from charrnn.cli.reporter import Milestones
 from tests.conftest import Run
 from tests.helpers.command import SHORT, TEXT, ok
 
@@ -18,19 +18,6 @@ EVENTS = {
         "event", "model", "step", "val_nats_per_char", "val_bits_per_char", "seconds", "chars_per_second"
     },
 }  # fmt: skip
-
-
-def test_a_timer_is_due_every_n_steps_or_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [step for step in range(1, 13) if Timer("4", "--save-every").due(step)] == [4, 8, 12]
-    now = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    timer = Timer("2m", "--save-every")
-    due = {}
-    for now[0] in (100.0, 219.0, 220.0, 300.0):
-        due[now[0]] = timer.due(4)
-    timer.restart()
-    now[0] = 419.0
-    assert due | {now[0]: timer.due(4)} == {100: False, 219: False, 220: True, 300: True, 419: False}
 
 
 def test_previews_are_due_at_shares_of_the_run_and_the_first_one_soon(monkeypatch: pytest.MonkeyPatch) -> None:

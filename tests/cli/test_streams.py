@@ -262,8 +262,10 @@ def test_the_first_process_of_a_container_is_ended_too(second: signal.Signals) -
 
 def test_the_first_process_of_a_container_is_ended_while_it_starts() -> None:
     """Before there is anything to clean up, here while the version is looked up, a signal ends the program."""
-    prelude = f"{IN_A_CONTAINER}\nimport charrnn\nclass Late:\n    def __format__(self, _): kill(1, signal.SIGTERM)\n"
-    result = charrnn("--version", prelude=f"{prelude}charrnn.__version__ = Late()")
+    prelude = (
+        f"{IN_A_CONTAINER}\nimport charrnn.core\nclass Late:\n    def __format__(self, _): kill(1, signal.SIGTERM)\n"
+    )
+    result = charrnn("--version", prelude=f"{prelude}charrnn.core.__version__ = Late()")
     assert result == Result(128 + signal.SIGTERM, b"", "")
 
 

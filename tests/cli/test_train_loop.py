@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from charrnn.checkpoint.store import CheckpointStore
-from charrnn.cli.train_loop import EARLY, EARLY_COST, early_validation_due
+from charrnn.training.run import EARLY, EARLY_COST, early_validation_due
 from tests.conftest import Run
 from tests.helpers.command import (
     LONG,
@@ -53,7 +53,7 @@ def test_a_run_with_a_budget_in_time_is_validated_early_once(monkeypatch: pytest
 
 
 def test_an_early_validation_is_in_the_history_of_the_run(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prelude = "import charrnn.cli.train_loop as loop; loop.EARLY = 0.0"
+    prelude = "import charrnn.training.run as run; run.EARLY = 0.0"
     result = ok("train", "a.txt", *NETWORK, "--time", "2s", "--json", prelude=prelude)
     steps = [event["step"] for event in result.events("eval")]
     assert steps[0] == 1

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from charrnn.cli.start import CLASSICS
 from charrnn.data.corpus import load_corpus
 from charrnn.data.reading import read_text
 from charrnn.data.sources import BUNDLED, bundled_corpus
+from charrnn.training.model_file import CLASSICS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "corpora" / "README.md").read_text("utf-8")

@@ -37,9 +37,7 @@ def test_a_tail_with_symbols_of_its_own_is_unlike() -> None:
     assert found.new_symbols == tuple(sorted("ψωξζ"))
     assert found.new_share == pytest.approx(1, abs=0.01)
     line = warning(found, "tail", texts=2)
-    assert line.startswith(
-        "warning: the held-out text is unlike the rest (U+03B6 ζ, U+03BE ξ, U+03C8 ψ and 1 more: only"
-    )
+    assert line.startswith("the held-out text is unlike the rest (U+03B6 ζ, U+03BE ξ, U+03C8 ψ and 1 more: only")
     assert line.endswith("--holdout each or more, mixed text")
     assert "\n" not in line
     assert warning(found, "tail", texts=1).endswith("--holdout lines or more, mixed text")

@@ -1,23 +1,23 @@
-"""charrnn sample --regex, --grammar, --json-schema and --no-copy: the constraints on each sample."""
+"""--regex, --grammar, --json-schema and --no-copy: the constraints on each sample."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from charrnn.api import Model
-from charrnn.cli.eval_inputs import load_model_corpus
-from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError
 from charrnn.core.ops import Ids
 from charrnn.core.sample import Mask
+from charrnn.core.vocab import Vocab
 from charrnn.data.reading import read_text
 from charrnn.sampling.constraint import Constraint
 from charrnn.sampling.no_copy import NGramFilter, NoCopyConstraint
 from charrnn.sampling.regex.pattern import Pattern, PatternConstraint
+from charrnn.sampling.samples import SampleOptions
 
 
 class ConstraintOptions(NamedTuple):
@@ -37,34 +37,33 @@ class ConstraintOptions(NamedTuple):
         if self.regex is not None and has_stop:
             raise UsageError("--regex and --stop: give one of them: the pattern determines where a sample ends")
 
-    @property
-    def ends(self) -> bool:
-        """Whether one of them determines where a sample ends."""
-        return any(value is not None for value in (self.regex, self.grammar, self.json_schema))
 
-
-def constraint_factory(
-    model: Model,
-    alphabet: Mask | None,
+def with_constraints(
+    options: SampleOptions,
+    given: Mapping[str, Any],
+    vocab: Vocab,
     prompt: Ids,
     echoed: Ids,
-    length: int | None,
-    wanted: ConstraintOptions,
-    output: Output,
-) -> Callable[[], Sequence[Constraint]]:
-    """Return a function that makes the constraints of one sample: that on whole samples before the one on copies.
+    training_text: Callable[[str, Callable[[str], None]], Ids],
+    note: Callable[[str], None],
+) -> SampleOptions:
+    """Return options with what makes the constraints of one sample: that on whole samples before the one on copies.
 
-    `echoed` are the ids of the prompt that are part of the output, where a text of a grammar begins. Raises UsageError
-    for a constraint that no sample can meet, TextError if a file or the training text cannot be read.
+    `given` has the values of ConstraintOptions. `echoed` are the ids of the prompt that are part of the output, where
+    a text of a grammar begins; `training_text` reads the text of the model for the option that it is given. Raises
+    UsageError for a constraint that no sample can meet, TextError if a file or the training text cannot be read.
     """
-    vocab = model.vocab
-    usable = np.ones(len(vocab), np.bool_) if alphabet is None else alphabet
-    whole = whole_constraint(model, usable, echoed, inf if length is None else length, wanted, output)
+    wanted = ConstraintOptions(**given)
+    wanted.check(bool(options.stops))
+    usable = options.filters.get("allowed", np.ones(len(vocab), np.bool_))
+    length = inf if options.length is None else options.length
+    whole = whole_constraint(wanted, vocab, usable, echoed, length, note)
     if whole:
         whole()  # raises UsageError before the training text is read
     n = wanted.no_copy
-    ngrams = [NGramFilter(load_model_corpus(model, False, "--no-copy", output)[0], len(vocab), n)] if n else []
-    return partial(constraints, whole, ngrams, prompt)  # which other processes can be given, unlike a function in here
+    ngrams = [NGramFilter(training_text("--no-copy", note), len(vocab), n)] if n else []
+    made = partial(constraints, whole, ngrams, prompt)  # which other processes can be given, unlike a function in here
+    return replace(options, constraints=made)
 
 
 def constraints(
@@ -75,10 +74,9 @@ def constraints(
 
 
 def whole_constraint(
-    model: Model, usable: Mask, echoed: Ids, length: float, wanted: ConstraintOptions, output: Output
+    wanted: ConstraintOptions, vocab: Vocab, usable: Mask, echoed: Ids, length: float, note: Callable[[str], None]
 ) -> Callable[[], Constraint] | None:
     """Return what makes the constraint on a whole sample, None if there is none."""
-    vocab = model.vocab
     if wanted.regex is not None:
         pattern = Pattern(vocab.normalized(wanted.regex), vocab.characters, usable)
         return partial(PatternConstraint, pattern, length)
@@ -102,5 +100,5 @@ def whole_constraint(
         raise UsageError(f"{name}: {error}") from error
     compiled = CompiledGrammar(name, grammar, vocab.characters, usable)
     if compiled.lacking:
-        output.note(f"{name}: left out what needs {listed(compiled.lacking)}: the model does not write it")
+        note(f"{name}: left out what needs {listed(compiled.lacking)}: the model does not write it")
     return partial(GrammarConstraint, Chart(compiled), echoed.tolist(), length)

@@ -1,25 +1,20 @@
-"""The start of a run: its model file, and its state and text, new, resumed or warm-started."""
+"""The start of a run: its state and its text, new, resumed or warm-started."""
 
-import os
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from charrnn.checkpoint.paths import ENGLISH, english_model, folder, model_path
+from charrnn.checkpoint.paths import ENGLISH, english_model, named_model
 from charrnn.checkpoint.store import CheckpointStore
-from charrnn.cli.options import named_model
 from charrnn.core.config import TrainConfig
-from charrnn.core.errors import CheckpointError, ResumeError, TextError, UsageError
+from charrnn.core.errors import CheckpointError, ResumeError, UsageError
 from charrnn.core.state import TrainState
 from charrnn.core.train import out_of_patience, split_text
 from charrnn.data.corpus import Corpus, load_corpus
 from charrnn.data.reading import Reading, same_encoding
 from charrnn.data.sources import BUNDLED, STDIN, expand, is_repeatable, missing, shown, unnamed
-from charrnn.terminal.streams import say
 from charrnn.training import english
 from charrnn.training.configure import (
     CHANGEABLE,
@@ -38,8 +33,6 @@ from charrnn.training.time_budget import Deadline, config_for_time, seconds_done
 
 NONE = "none"  # of --init-from: random weights
 ENGLISH_START = "starting from the English model that comes with the program; --init-from none for random weights"
-COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
-CLASSICS = ("tinyshakespeare", "mobydick", "kjv", "sqlite")  # the texts that corpora/README.md says how to fetch
 
 
 @dataclass(frozen=True)
@@ -61,64 +54,7 @@ class Request:
         return {n: value for n, value in self.settings.items() if n not in self.variables or n in CHANGEABLE}
 
 
-# ---- the model file ----
-
-
-def open_store(model: str | None, sources: tuple[str, ...]) -> CheckpointStore:
-    """Return the store of the model to train.
-
-    Raises TextError for a classic text that does not exist, UsageError if the model file is one of the texts, and
-    CheckpointError if its folder does not exist.
-    """
-    store = CheckpointStore(model_path(model) if model is not None else folder() / f"{default_name(sources)}.npz")
-    check_classics(sources)
-    if any(os.path.realpath(source) == str(store.path) for source in expand(sources, [])):
-        raise UsageError(f"--model {store.name}: is the corpus itself; name another file for the model")
-    parent = store.path.parent
-    if not parent.is_dir() and parent != Path(os.path.realpath(folder())):  # that one will be made
-        raise CheckpointError(f"{store.name}: no such folder: make it first, or give a bare name")
-    return store
-
-
-def default_name(sources: tuple[str, ...]) -> str:
-    """Return the name of a model without --model: the stem of its first text, "stdin" for one that cannot be reread."""
-    first = sources[0] if sources else "plays"
-    if not is_repeatable(first):
-        return "stdin"
-    path = Path(os.path.abspath(first))  # of a link its own name, not that of the file it leads to
-    return (path.with_suffix("") if path.suffix in COMPRESSED_SUFFIXES else path).stem or "model"
-
-
-def check_classics(sources: tuple[str, ...]) -> None:
-    """Raise TextError, with the page that says how to fetch the text, for a classic text that does not exist."""
-    for source in sources:
-        stem = Path(source).stem.lower()
-        name = "tinyshakespeare" if "shakespeare" in stem else stem
-        if name in CLASSICS and "://" not in source and not os.path.exists(source):
-            raise TextError(f"{source}: no such file: corpora/README.md says how to fetch {name}.txt")
-
-
-@contextmanager
-def sole_writer(store: CheckpointStore) -> Iterator[None]:
-    """Lock the model file; make the folder of models first, and remove it afterwards if it is empty."""
-    parent = store.path.parent
-    is_new = not parent.is_dir()
-    try:
-        parent.mkdir(exist_ok=True)
-        with store.lock() as locked:
-            if not locked:
-                say(f"warning: {store.name}: this file system has no locks: do not train this model twice at a time")
-            yield
-    finally:
-        if is_new:
-            with suppress(OSError):
-                parent.rmdir()
-
-
-# ---- state and text ----
-
-
-def start(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]:
+def start(store: CheckpointStore, request: Request, warn: Callable[[str], None]) -> tuple[TrainState, Corpus]:
     """Return the state of the run and its text; raises CheckpointError rather than replace a model without --force."""
     exists = store.exists()
     if exists and request.resume:
@@ -128,7 +64,7 @@ def start(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]
     if exists and not request.force:
         raise CheckpointError(f"{store.name}: already exists: use --resume to continue or --force to replace it")
     state, text = begun(request)
-    compare_held_out(state, text)
+    compare_held_out(state, text, warn)
     return state, text
 
 
@@ -191,18 +127,14 @@ def warm_started(
     return state, replace(text, remarks=(*text.remarks, note))
 
 
-def compare_held_out(state: TrainState, text: Corpus) -> None:
+def compare_held_out(state: TrainState, text: Corpus, warn: Callable[[str], None]) -> None:
     """Warn of a held-out part that is unlike the rest, and remember it in the state."""
     found = likeness(text, *split_text(state.config, state.model.config, text.ids))
     state.unlike = found.unlike
     if found.unlike:
-        say(
-            warning(
-                found,
-                text.holdout,
-                len(expand(text.sources, [])) if all(map(is_repeatable, text.sources)) else len(text.sources),
-            )
-        )
+        repeatable = all(map(is_repeatable, text.sources))
+        texts = len(expand(text.sources, [])) if repeatable else len(text.sources)
+        warn(warning(found, text.holdout, texts))
 
 
 def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpus]:
@@ -242,6 +174,11 @@ def without_same_encoding(settings: dict[str, Any], config: TrainConfig) -> dict
     return {name: value for name, value in settings.items() if not (same and name == "encoding")}
 
 
+def is_finished(state: TrainState) -> bool:
+    """Return whether a run has done all of its steps, or has run out of patience."""
+    return state.step >= state.config.steps or out_of_patience(state)
+
+
 def fit_to_budget(state: TrainState, text: Corpus, request: Request, began: float) -> Deadline | None:
     """Set the steps of a run with a budget in seconds, and return its deadline; this process counts from `began`.
 
@@ -262,18 +199,3 @@ def fit_to_budget(state: TrainState, text: Corpus, request: Request, began: floa
     fitted, per_validation = config_for_time(state, text.ids, budget, used)
     state.config = replace(fitted, eval_every=request.settings.get("eval_every") or fitted.eval_every)
     return Deadline(state, began + budget.amount - state.seconds, per_validation)
-
-
-def is_finished(state: TrainState) -> bool:
-    """Return whether a run has done all of its steps, or has run out of patience."""
-    return state.step >= state.config.steps or out_of_patience(state)
-
-
-def finished_notes(state: TrainState) -> list[str]:
-    """Return what to say of a run that was finished when it was resumed, and how to train on; empty for other runs."""
-    if not state.step or not is_finished(state):
-        return []
-    if state.step < state.config.steps:
-        return [f"finished at step {state.step:,} by --patience {state.config.patience}: a larger one would train on"]
-    budget = "" if state.config.budget == "default" else f" of {state.config.budget}"
-    return [f"the budget{budget} is spent, at step {state.step:,}: --more 2000 or --more 5m would train on"]

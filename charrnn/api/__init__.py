@@ -1,0 +1,1 @@
+"""The Python interface. `import charrnn` offers its names; docs/library.md shows them at work."""

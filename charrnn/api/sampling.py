@@ -1,0 +1,181 @@
+"""Samples as the command and the library ask for them: options, what they mean for a model, and the pieces of text."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from operator import index
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+
+from charrnn.core.config import require
+from charrnn.core.errors import UsageError
+from charrnn.core.sample import Settings
+from charrnn.core.vocab import Vocab, named
+from charrnn.sampling.alphabet import alphabet
+from charrnn.sampling.distinct import MAX_SAMPLES, distinct
+from charrnn.sampling.samples import Piece as Piece
+from charrnn.sampling.samples import SampleOptions, samples
+
+if TYPE_CHECKING:
+    from charrnn.api.model import Model
+
+FILTERS = ("temperature", "top_k", "top_p", "min_p")
+CONSTRAINTS = ("regex", "grammar", "json_schema", "no_copy")
+
+
+class SamplingOptions(TypedDict, total=False):
+    """The options of a sample. All of them may be left out, and mean what those of `charrnn sample` mean."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    only: str
+    ban: str
+    regex: str
+    grammar: str | PathLike[str]  # a file
+    json_schema: str | PathLike[str]  # a file
+    no_copy: int
+    stop: str | Sequence[str]
+    echo: bool  # whether the prompt is part of the text; True by default
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How samples are written. Raises UsageError for values that are out of range."""
+
+    length: int | None = 1000  # None for no end
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    only: str | None = None
+    ban: str = ""
+    regex: str | None = None
+    grammar: str | None = None
+    json_schema: str | None = None
+    no_copy: int | None = None
+    stop: Sequence[str] = ()
+    echo: bool = True
+
+    def __post_init__(self) -> None:
+        SampleOptions(self.length, self.filters, self.stop)
+
+    @property
+    def filters(self) -> Settings:
+        """The filters that were given, by name."""
+        given = {name: getattr(self, name) for name in FILTERS}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether each sample has constraints of its own."""
+        return any(getattr(self, name) is not None for name in CONSTRAINTS)
+
+
+def checked_sampling(length: int | None, options: SamplingOptions) -> Sampling:
+    """Return the options of a call from Python; raises UsageError for unknown names and values of another type."""
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    unknown = given.keys() - {field.name for field in fields(Sampling)} | given.keys() & {"length"}
+    if unknown:
+        raise UsageError(f"{', '.join(sorted(unknown))}: no options of samples")
+    for name in given.keys() & {"temperature", "top_p", "min_p"}:
+        given[name] = number(given[name], name)
+    for name in given.keys() & {"top_k", "no_copy"}:
+        given[name] = whole(given[name], name)
+    if isinstance(given.get("stop"), str):
+        given["stop"] = (given["stop"],)
+    for name in given.keys() & {"grammar", "json_schema"}:
+        given[name] = str(given[name])
+    return Sampling(None if length is None else whole(length, "length"), **given)
+
+
+def ignored(text: str) -> None:
+    """Take a note that nobody reads."""
+
+
+def pieces(
+    model: "Model",
+    prompt: str,
+    seed: int,
+    wanted: Sampling,
+    count: int = 1,
+    *,
+    unique: bool = False,
+    scored: bool = False,
+    cores: int = 1,
+    note: Callable[[str], None] = ignored,
+    warn: Callable[[str], None] = warnings.warn,
+) -> Iterator[Piece]:
+    """Return the pieces of `count` samples, which continue a prompt that is in the model's normal form.
+
+    The prompt is no part of them. With `unique` no sample comes twice; with `scored` each has its mean loss. Raises
+    UnknownCharacterError for a prompt with characters outside the vocabulary, and UsageError for options that no
+    sample can meet, all at once, before the first piece. `note` and `warn` receive what the user should know.
+    """
+    vocab, filters = model.vocab, wanted.filters
+    allowed = alphabet(vocab, wanted.only, wanted.ban)
+    if allowed is not None:
+        filters = {**filters, "allowed": allowed}
+    prompt_ids = vocab.encode_known(prompt)
+    options = SampleOptions(wanted.length, filters, normalized_stops(vocab, wanted, warn), scored=scored)
+    if wanted.is_constrained:
+        from charrnn.sampling.constraint_options import with_constraints  # late: most samples have none
+
+        echoed = prompt_ids[: None if wanted.echo else 0]
+        given = {name: getattr(wanted, name) for name in CONSTRAINTS}
+        options = with_constraints(options, given, vocab, prompt_ids, echoed, model.training_text, note)
+    ids = np.concatenate([[vocab.start_id], prompt_ids])
+    found = samples(model.network, vocab, ids, seed, MAX_SAMPLES if unique else count, options, cores)
+    return distinct(found, count) if unique else found
+
+
+def normalized_stops(vocab: Vocab, wanted: Sampling, warn: Callable[[str], None]) -> list[str]:
+    """Return the texts that end samples in the model's normal form; warn about those that can never be written.
+
+    Raises UsageError if there are no others and a sample is endless without them.
+    """
+    normal = [vocab.normalized(stop) for stop in wanted.stop]
+    impossible = list(filter(None, (never_written(vocab, stop) for stop in normal)))
+    if wanted.length is None and normal and len(impossible) == len(normal):
+        raise UsageError(f"{impossible[0]}: with --length -1 the sample would never end")
+    for reason in impossible:
+        warn(reason)
+    return normal
+
+
+def never_written(vocab: Vocab, stop: str) -> str:
+    """Return why a text can never be written, because of characters that the model does not know; empty if it can."""
+    strange = sorted(set(stop) - set(vocab.characters[: len(vocab.symbols)]))
+    hint = "; a newline is written $'\\n' in the shell" if "\\n" in stop else ""
+    return f"--stop {stop}: never written, because the model does not know {named(strange)}{hint}" if strange else ""
+
+
+# ---- values ----
+
+
+def as_read(text: str, name: str) -> str:
+    """Return a text as it is read from a file: with LF for CR LF, and without a byte-order mark at its start."""
+    if not isinstance(text, str):
+        raise UsageError(f"{name}: must be a str, not {type(text).__name__}")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def whole(value: int, name: str) -> int:
+    """Return a number if it is a whole one, 0 or more; raises UsageError, naming it, if not."""
+    try:
+        found = index(value)
+    except TypeError as error:
+        raise UsageError(f"{name} {value!r}: must be a whole number") from error
+    require(found >= 0, name, found, "0 or more")
+    return found
+
+
+def number(value: float, name: str) -> float:
+    """Return a value as a float; raises UsageError, naming it, if it is no number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} {value!r}: must be a number") from error
