@@ -58,6 +58,7 @@ class TrainingOptions(TypedDict, total=False):
     # the text
     min_count: int
     encoding: str
+    encoding_errors: str
     normalize: str
     val_fraction: float
     holdout: str

@@ -40,7 +40,7 @@ MANIFEST = {
 }
 # Keys that are left out if they have these values, and those of `train`:
 OPTIONAL: dict[str, Any] = {"seconds": None, "thresholds": {}, "unlike": False, "ignore": [], "weights": None}
-OPTIONAL_SETTINGS: dict[str, Any] = {"holdout": "tail", "held_out": None}
+OPTIONAL_SETTINGS: dict[str, Any] = {"holdout": "tail", "held_out": None, "encoding_errors": "strict"}
 WEIGHTS = (None, "<f2", "<f4")
 
 

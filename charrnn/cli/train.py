@@ -18,7 +18,7 @@ from charrnn.training.settings import checked_settings, given_budget
 
 HELP_GROUPS = {  # the options in the order of the help, by the names of their parameters
     "Network": ["cell", "activation", "hidden_size", "num_layers", "embed_size", "ensemble", "init_from"],
-    "Text": ["lines", "ignore", "min_count", "encoding", "normalize", "val_fraction", "holdout"],
+    "Text": ["lines", "ignore", "min_count", "encoding", "encoding_errors", "normalize", "val_fraction", "holdout"],
     "Budget": ["epochs", "steps", "time_", "more", "patience", "threads", "dry_run"],
     "Optimization": [
         "preset",

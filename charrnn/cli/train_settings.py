@@ -31,6 +31,11 @@ SETTINGS: dict[str, Setting] = {  # of the network and the run, by the names of 
     "lines": (bool, None, "Treat each line as an independent example."),
     "min_count": (int, "N", "Replace characters that occur fewer than N times by one unknown symbol."),
     "encoding": (str, "NAME", "Text encoding (a Python codec name)."),
+    "encoding_errors": (
+        Literal[config.ERROR_NAMES],
+        None,
+        "Bytes that are not of the encoding: stop with an error, or read them as U+FFFD.",
+    ),
     "normalize": (Literal["none", "nfc", "nfd"], None, "Unicode normalization of the text."),
     "seed": (int, "N", "Random seed: the same seed, text and options give the same file."),
 }

@@ -11,6 +11,7 @@ CELL_NAMES = ("rnn", "lstm", "gru")
 ACTIVATION_NAMES = ("tanh", "relu", "sigmoid", "leaky_relu", "softsign")  # of the table ACTIVATIONS
 OPTIMIZER_NAMES = ("sgd", "adagrad", "rmsprop", "adam", "adamw", "soap")  # of the table OPTIMIZERS
 SCHEDULE_NAMES = ("constant", "linear", "cosine")  # of the table SCHEDULES
+ERROR_NAMES = ("strict", "replace")  # what to do with bytes that are not of the encoding
 HOLDOUT_NAMES = ("tail", "each", "lines")  # which part of a text is held out
 MAX_LAYERS = 12  # so that the named weights of any network fit the 64 members of a model file
 VALIDATION_CHARS = 1_000_000  # a validation scores at most this many held-out characters: docs/decisions.md
@@ -116,6 +117,7 @@ class TrainConfig:
     min_count: int = 1
     holdout: str = "tail"
     held_out: int | None = None  # characters held out, the last of the ids; None for a tail, cut by val_fraction
+    encoding_errors: str = "strict"
 
     def __post_init__(self) -> None:
         for name in ("dropout", "variational_dropout", "lr", "weight_decay", "grad_clip", "val_fraction"):
@@ -140,6 +142,7 @@ class TrainConfig:
             raise UsageError(f"--patience {self.patience}: needs held-out text: give a --val-fraction above 0")
         require(0 <= self.seed < 2**63, "--seed", self.seed, "0 or more and below 2**63")
         require(1 <= self.min_count < 2**53, "--min-count", self.min_count, "at least 1")
+        require(self.encoding_errors in ERROR_NAMES, "--encoding-errors", self.encoding_errors, "strict or replace")
         require(self.holdout in HOLDOUT_NAMES, "--holdout", self.holdout, " or ".join(HOLDOUT_NAMES))
         fits = self.held_out is None if self.holdout == "tail" else 1 <= (self.held_out or 0) < 2**53
         require(fits, "characters held out", self.held_out, "at least 1, or none for a tail")

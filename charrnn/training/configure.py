@@ -17,6 +17,7 @@ from charrnn.core.train import split_text
 from charrnn.core.vocab import Vocab
 from charrnn.data.corpus import Corpus, is_text_of
 from charrnn.data.holdout import Holdout
+from charrnn.data.reading import Reading
 from charrnn.data.sources import shown
 from charrnn.training.defaults import (
     Budget,
@@ -75,6 +76,11 @@ def holdout_of(given: dict[str, Any], texts: int) -> Holdout:
     kind = "lines" if given.get("lines") else "each" if texts > 1 else "tail"
     fraction = given.get("val_fraction", TrainConfig.val_fraction)
     return Holdout(given.get("holdout", kind), fraction, given.get("seed", TrainConfig.seed), bool(given.get("lines")))
+
+
+def reading_of(config: TrainConfig, model: ModelConfig, vocab: Vocab, origin: Origin) -> Reading:
+    """Return how a run reads its text."""
+    return Reading(config.encoding, config.encoding_errors, vocab.normalize, model.lines, origin.ignore)
 
 
 def holdout_in(config: TrainConfig, model: ModelConfig) -> Holdout:

@@ -10,9 +10,8 @@ from charrnn.core.state import Origin
 from charrnn.core.train import split_text
 from charrnn.core.vocab import Vocab
 from charrnn.data.corpus import is_text_of, load_corpus
-from charrnn.data.reading import Reading
 from charrnn.data.sources import is_repeatable, missing, shown, unnamed
-from charrnn.training.configure import holdout_in
+from charrnn.training.configure import holdout_in, reading_of
 
 
 def own_text(
@@ -41,8 +40,7 @@ def own_text(
     if lost:
         new_place = f"name its new place, as with `charrnn train NEW-PATH --resume -m {shlex.quote(name)}`"
         raise TextError(f"{shown(lost)}: the model's own text is no longer there: {advice}, or {new_place}")
-    reading = Reading(config.encoding, normalize=vocab.normalize, lines=network.lines, ignore=origin.ignore)
-    holdout = holdout_in(config, network)
+    reading, holdout = reading_of(config, network, vocab, origin), holdout_in(config, network)
     corpus = load_corpus(origin.sources, reading, config.min_count, vocab, origin.chars, holdout)
     if not is_text_of(origin, corpus):
         raise TextError(f"{shown(origin.sources)}: not the text that the model was trained on: {advice}")

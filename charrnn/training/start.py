@@ -21,6 +21,7 @@ from charrnn.training.configure import (
     configure,
     holdout_in,
     holdout_of,
+    reading_of,
     resumed_config,
     run_settings,
     start_run,
@@ -106,7 +107,8 @@ def new_reading(settings: dict[str, Any], normalize: str, lines: bool, ignore: t
     """Return how the text of a new run is read."""
     if ignore and not lines:
         raise UsageError("--ignore: needs --lines")
-    return Reading(settings.get("encoding", TrainConfig.encoding), normalize=normalize, lines=lines, ignore=ignore)
+    errors = settings.get("encoding_errors", TrainConfig.encoding_errors)
+    return Reading(settings.get("encoding", TrainConfig.encoding), errors, normalize, lines, ignore)
 
 
 def warm_started(
@@ -151,8 +153,7 @@ def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpu
         raise ResumeError(f"{shown(lost)}: the text of {store.name} is no longer there: {named}")
     if request.ignore not in ((), origin.ignore):
         raise ResumeError("--resume cannot change what is ignored: leave out --ignore, or train from scratch")
-    lines = state.model.config.lines
-    reading = Reading(config.encoding, normalize=vocab.normalize, lines=lines, ignore=origin.ignore)
+    reading = reading_of(config, state.model.config, vocab, origin)
     most = None if request.sources else origin.chars
     text = load_corpus(
         request.sources or origin.sources,

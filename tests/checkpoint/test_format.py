@@ -128,7 +128,7 @@ def test_keys_with_their_usual_values_are_left_out(state: TrainState) -> None:
         return {*manifest, *manifest["train"]} & {*OPTIONAL, *OPTIONAL_SETTINGS}
 
     assert keys(state) == set()
-    lines = replace(state.config, holdout="lines", held_out=9)
+    lines = replace(state.config, holdout="lines", held_out=9, encoding_errors="replace")
     ignoring = replace(state.origin, ignore=(r"\d+",))
     full = replace(state, config=lines, origin=ignoring, seconds=0.0, thresholds={"sum": [[0.01, 9.5]]}, unlike=True)
     assert keys(full) == {*OPTIONAL, *OPTIONAL_SETTINGS} - {"weights"}

@@ -200,3 +200,19 @@ def test_lines_is_refused_for_a_text_without_newlines_or_a_model_without_lines(m
     refused(charrnn("train", "b.txt", *SHORT, "--lines"), 1, "b.txt", "no newlines", "leave out --lines")
     Path("c.txt").write_text(TEXT[:10] + "\n" + "ab" * 900)
     refused(charrnn("train", "c.txt", *SHORT, "--lines"), 1, "no whole line", "--val-fraction")
+
+
+# ---- bytes that are not of the encoding ----
+
+
+def test_a_bad_byte_is_an_error_or_a_replacement_character_which_the_model_remembers(work: Path) -> None:
+    (work / "bad.txt").write_bytes(TEXT.encode() + b"caf\xe9 au lait\n" + TEXT.encode())
+    line = ("train", "bad.txt", *NETWORK)
+    refused(charrnn(*line, "--steps", 2), 1, "bad.txt: not utf-8 text at byte")
+    ok(*line, "--steps", 2, "--encoding-errors", "replace")
+    assert json.loads(ok("info", "bad", "--json").text)["train"]["encoding_errors"] == "replace"
+    ok(*line, "--steps", 4, "--resume")
+    score = ok("eval", "-m", "bad")
+    assert score.text.split("\t")[1:] == [str((2 * len(TEXT) + 13) // 10 + 1), "bad.txt (held out)\n"]
+    strict = charrnn(*line, "--steps", 6, "--resume", "--encoding-errors", "strict")
+    refused(strict, 1, "--encoding-errors was replace, not strict")
