@@ -10,14 +10,21 @@ from charrnn.cli.streams import Output
 from charrnn.core.score import bits
 from charrnn.data.normalization import normalized_blocks
 from charrnn.evaluation.characters import Prediction, likeliest, predictions
+from charrnn.plots.bars import bar
 
 ESCAPES = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\r"}  # characters that break a row
+
+
+HEAD = ("bits  ", "probability", "rank", "character")
+SHOWN_BLANK = {ord(" "): "␣"}  # on a terminal, where a blank cannot be seen
+BAR_CELLS = 20
 
 
 def score_characters(names: Sequence[str], model: Model, output: Output) -> None:
     """Write one row per character of each text, read as one stream."""
     vocab = model.vocab
     for name, blocks in open_texts(names, model, output):
+        output.head(*HEAD)
         to_score, to_write = tee(normalized_blocks(blocks, vocab.normalize))
         text = EncodedText(to_score, vocab)
         found = predictions(model.network, text, vocab.start_id)
@@ -33,11 +40,21 @@ def write_next(names: Sequence[str], model: Model, output: Output, count: int) -
         text = EncodedText(blocks, vocab)
         found = likeliest(model.network, text, vocab.start_id, count)
         note_unknown(output, name, [text.unknown], [model])
-        for prediction in found:
-            write_character(output, name, model, vocab.characters[prediction.id], prediction)
+        write_likeliest(found, name, model, output)
 
 
-def write_character(output: Output, name: str, model: Model, character: str, prediction: Prediction | None) -> None:
+def write_likeliest(found: Sequence[Prediction], name: str, model: Model, output: Output) -> None:
+    """Write one row for each character that can come next, on a terminal with a bar for its probability."""
+    characters = model.vocab.characters
+    output.head(*HEAD)
+    for prediction in found:
+        bars = [bar(prediction.probability, BAR_CELLS)] if output.to_terminal else []
+        write_character(output, name, model, characters[prediction.id], prediction, *bars)
+
+
+def write_character(
+    output: Output, name: str, model: Model, character: str, prediction: Prediction | None, *columns: str
+) -> None:
     """Write a character with its bits, probability and rank; dashes for one that the model does not know."""
     if output.json:
         output.record(character_record(name, model, character, prediction))
@@ -45,7 +62,7 @@ def write_character(output: Output, name: str, model: Model, character: str, pre
     figures = ["-", "-", "-"]
     if prediction:
         figures = [f"{bits(prediction.nats):.4f}", f"{prediction.probability:.6f}", str(prediction.rank)]
-    output.row(*figures, character.translate(ESCAPES))
+    output.row(*figures, character.translate(ESCAPES | SHOWN_BLANK if output.to_terminal else ESCAPES), *columns)
 
 
 def character_record(name: str, model: Model, character: str, p: Prediction | None) -> dict[str, Any]:

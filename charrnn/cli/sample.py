@@ -2,7 +2,9 @@
 
 import secrets
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from charrnn.cli import options
@@ -10,7 +12,7 @@ from charrnn.cli.options import option
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError
 from charrnn.parallel.cores import core_count
-from charrnn.terminal.streams import Color
+from charrnn.terminal.streams import Color, is_terminal
 
 
 def sample(
@@ -42,6 +44,9 @@ def sample(
     unknown: Literal["error", "skip"] = option(
         "--unknown", "Unknown characters of the prompt: stop with an error, or skip them.", "error"
     ),
+    interactive: bool = option(
+        "--interactive -i", "Continue prompts that are typed on a terminal; /help there.", False
+    ),
     threads: int | None = options.THREADS,
     json: bool = options.JSON,
     quiet: bool = options.QUIET,
@@ -54,6 +59,7 @@ def sample(
 
     \b
     charrnn sample novel
+    charrnn sample novel --interactive --temperature 0.6
     charrnn sample -m novel -n 500 -p "It was " -t 0.7
     charrnn sample -m novel --prompt-file letter.txt --no-echo --unknown skip
     charrnn sample -m novel -n -1 | head -n 5
@@ -69,6 +75,8 @@ def sample(
     stops = stop or []
     if length > sys.maxsize:
         raise UsageError(f"--length {length}: too large; use -1 for no end")
+    if interactive:
+        check_interactive({"--count": count > 1, "--unique": unique, "--json": json})
     has_end = bool(stops) or any(each is not None for each in (regex, regex_file, grammar, json_schema))
     if length == -1 and (count > 1 or json or unique) and not has_end:
         raise UsageError("--length -1 never ends: give a length, --stop, --regex or --grammar with --count or --json")
@@ -81,7 +89,9 @@ def sample(
     from charrnn.cli.sample_text import known_text, normalized_stops, pattern_text, prompt_text, write_pieces
     from charrnn.sampling.alphabet import alphabet
     from charrnn.sampling.distinct import MAX_SAMPLES, distinct
+    from charrnn.sampling.incremental import PromptState
     from charrnn.sampling.samples import SampleOptions, samples
+    from charrnn.terminal.progress import Wait
 
     max_length = None if length == -1 else length
     wanted = SampleOptions(max_length, filters, stops, scored=json)  # refuses wrong values before a model is looked for
@@ -94,22 +104,40 @@ def sample(
         filters["allowed"] = allowed
     text = known_text(vocab, prompt_text(prompt, prompt_file, output), unknown, output)
     wanted = replace(wanted, stops=normalized_stops(vocab, stops, length == -1))
-    if any(each is not None for each in (regex, grammar, json_schema, no_copy)):
+    has_constraints = any(each is not None for each in (regex, grammar, json_schema, no_copy))
+    make, prompt_ids = None, vocab.encode(text)
+    if has_constraints or interactive:
         from charrnn.api import Model  # late: it imports the evaluation too
+
+        trained = Model(network, vocab, config, origin, path, model or name or str(path))
+    if has_constraints:
         from charrnn.cli.sample_constraints import ConstraintOptions, constraint_factory
 
         limits = ConstraintOptions(regex, grammar, json_schema, no_copy)
         limits.check(bool(stops))
-        trained = Model(network, vocab, config, origin, path, model or name or str(path))
-        prompt_ids = vocab.encode(text)
         echoed = prompt_ids[: 0 if no_echo else None]
-        constraints = constraint_factory(trained, allowed, prompt_ids, echoed, max_length, limits, output)
-        wanted = replace(wanted, constraints=constraints)
+        make = constraint_factory(trained, allowed, echoed, max_length, limits, output)
+        wanted = replace(wanted, constraints=partial(make, prompt_ids, echoed))
     if seed is None:
         seed = secrets.randbits(32)
         output.note(f"seed: {seed}")
-    ids = np.concatenate([[vocab.start_id], vocab.encode(text)])
-    pieces = samples(network, vocab, ids, seed, MAX_SAMPLES if unique else count, wanted, core_count())
+    if interactive:
+        from charrnn.cli.sample_interactive import Session
+
+        return Session(trained, wanted, make, seed, unknown, not no_echo, output).run(text)
+    ids = np.concatenate([[vocab.start_id], prompt_ids])
+    with Wait("reading the prompt", len(prompt_ids), quiet) as wait:
+        start = PromptState(network, ids, wait)
+    pieces = samples(start, vocab, seed, MAX_SAMPLES if unique else count, wanted, core_count())
     if unique:
         pieces = distinct(pieces, count)
     write_pieces(pieces, "" if no_echo else text, output, seed, str(path))
+
+
+def check_interactive(others: Mapping[str, bool]) -> None:
+    """Raise UsageError unless stdin and stdout are a terminal, and for options that a conversation has no use for."""
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
+        raise UsageError("--interactive: needs a terminal; elsewhere use --prompt TEXT or --prompt-file -")
+    for name, given in others.items():
+        if given:
+            raise UsageError(f"--interactive and {name}: give one of them")

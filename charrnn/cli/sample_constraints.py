@@ -43,45 +43,43 @@ class ConstraintOptions(NamedTuple):
         return any(value is not None for value in (self.regex, self.grammar, self.json_schema))
 
 
+ConstraintFactory = Callable[[Ids, Ids], Sequence[Constraint]]  # called with the ids of a prompt, and those echoed
+
+
 def constraint_factory(
-    model: Model,
-    alphabet: Mask | None,
-    prompt: Ids,
-    echoed: Ids,
-    length: int | None,
-    wanted: ConstraintOptions,
-    output: Output,
-) -> Callable[[], Sequence[Constraint]]:
+    model: Model, alphabet: Mask | None, echoed: Ids, length: int | None, wanted: ConstraintOptions, output: Output
+) -> ConstraintFactory:
     """Return a function that makes the constraints of one sample: that on whole samples before the one on copies.
 
-    `echoed` are the ids of the prompt that are part of the output, where a text of a grammar begins. Raises UsageError
-    for a constraint that no sample can meet, TextError if a file or the training text cannot be read.
+    Its arguments are the ids of the prompt, and those of them that are part of the output, where a text of a grammar
+    begins. Raises UsageError for a constraint that no sample can meet after the ids `echoed`, TextError if a file or
+    the training text cannot be read.
     """
     vocab = model.vocab
     usable = np.ones(len(vocab), np.bool_) if alphabet is None else alphabet
-    whole = whole_constraint(model, usable, echoed, inf if length is None else length, wanted, output)
+    whole = whole_constraint(model, usable, inf if length is None else length, wanted, output)
     if whole:
-        whole()  # raises UsageError before the training text is read
+        whole(echoed.tolist())  # raises UsageError before the training text is read
     n = wanted.no_copy
     ngrams = [NGramFilter(load_model_corpus(model, False, "--no-copy", output)[0], len(vocab), n)] if n else []
-    return partial(constraints, whole, ngrams, prompt)  # which other processes can be given, unlike a function in here
+    return partial(constraints, whole, ngrams)  # which other processes can be given, unlike a function in here
 
 
 def constraints(
-    whole: Callable[[], Constraint] | None, ngrams: Sequence[NGramFilter], prompt: Ids
+    whole: Callable[[list[int]], Constraint] | None, ngrams: Sequence[NGramFilter], prompt: Ids, echoed: Ids
 ) -> Sequence[Constraint]:
     """Return the constraints of one sample."""
-    return [*([whole()] if whole else []), *(NoCopyConstraint(each, prompt) for each in ngrams)]
+    return [*([whole(echoed.tolist())] if whole else []), *(NoCopyConstraint(each, prompt) for each in ngrams)]
 
 
 def whole_constraint(
-    model: Model, usable: Mask, echoed: Ids, length: float, wanted: ConstraintOptions, output: Output
-) -> Callable[[], Constraint] | None:
-    """Return what makes the constraint on a whole sample, None if there is none."""
+    model: Model, usable: Mask, length: float, wanted: ConstraintOptions, output: Output
+) -> Callable[[list[int]], Constraint] | None:
+    """Return what makes the constraint on a whole sample from the ids that are echoed, None if there is none."""
     vocab = model.vocab
     if wanted.regex is not None:
         pattern = Pattern(vocab.normalized(wanted.regex), vocab.characters, usable)
-        return partial(PatternConstraint, pattern, length)
+        return partial(pattern_constraint, pattern, length)
     file = wanted.grammar if wanted.json_schema is None else wanted.json_schema
     if file is None:
         return None
@@ -103,4 +101,9 @@ def whole_constraint(
     compiled = CompiledGrammar(name, grammar, vocab.characters, usable)
     if compiled.lacking:
         output.note(f"{name}: left out what needs {listed(compiled.lacking)}: the model does not write it")
-    return partial(GrammarConstraint, Chart(compiled), echoed.tolist(), length)
+    return partial(GrammarConstraint, Chart(compiled), length=length)
+
+
+def pattern_constraint(pattern: Pattern, length: float, echoed: list[int]) -> Constraint:
+    """Return the constraint of --regex, which does not apply to the prompt."""
+    return PatternConstraint(pattern, length)
