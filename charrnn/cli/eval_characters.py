@@ -1,6 +1,7 @@
 """charrnn eval --per-char and --next: how likely each character was, and which ones are likely to come next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, tee
 from typing import Any
 
@@ -8,29 +9,56 @@ from charrnn.api import Model
 from charrnn.cli.eval_inputs import EncodedText, note_unknown, open_texts
 from charrnn.cli.streams import Output
 from charrnn.core.score import bits
+from charrnn.core.vocab import UNKNOWN
+from charrnn.data.ignoring import Ignore
 from charrnn.data.normalization import normalized_blocks
-from charrnn.evaluation.characters import Prediction, likeliest, predictions
+from charrnn.evaluation.characters import Prediction, likeliest, line_predictions, predictions
+from charrnn.evaluation.lines import line_batches
 from charrnn.plots.bars import bar
 
 ESCAPES = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\r"}  # characters that break a row
 
 
-HEAD = ("bits  ", "probability", "rank", "character")
+HEAD = ("bits   ", "probability", "rank", "character")
 SHOWN_BLANK = {ord(" "): "␣"}  # on a terminal, where a blank cannot be seen
 BAR_CELLS = 20
 
 
-def score_characters(names: Sequence[str], model: Model, output: Output) -> None:
-    """Write one row per character of each text, read as one stream."""
-    vocab = model.vocab
+@dataclass(frozen=True)
+class CharacterReader:
+    """How the characters of a text are predicted: as one stream, or with `lines` each line as a text of its own.
+
+    Each prediction has the `top` likeliest characters. What the patterns of `ignore` match in lines is not predicted.
+    """
+
+    model: Model
+    top: int = 0
+    lines: bool = False
+    ignore: Sequence[str] = ()
+
+    def read(self, blocks: Iterable[str]) -> Iterator[tuple[str, Prediction | None]]:
+        """Yield the characters of a text, normalized for the model, with their predictions; None for unknown ones."""
+        network, vocab = self.model.network, self.model.vocab
+        if self.lines:
+            ignore = Ignore(self.ignore) if self.ignore else None
+            for line in chain.from_iterable(line_batches(blocks)):
+                yield from zip(line, line_predictions(network, vocab, ignore, line, self.top), strict=True)
+            return
+        to_score, to_show = tee(blocks)
+        found = predictions(network, map(vocab.encode, to_score), vocab.start_id, self.top)
+        yield from zip(chain.from_iterable(to_show), found, strict=True)
+
+
+def score_characters(names: Sequence[str], reader: CharacterReader, output: Output) -> None:
+    """Write one row per character of each text."""
+    model, vocab = reader.model, reader.model.vocab
     for name, blocks in open_texts(names, model, output):
         output.head(*HEAD)
-        to_score, to_write = tee(normalized_blocks(blocks, vocab.normalize))
-        text = EncodedText(to_score, vocab)
-        found = predictions(model.network, text, vocab.start_id)
-        for prediction, character in zip(found, chain.from_iterable(to_write), strict=True):
+        unknown = 0
+        for character, prediction in reader.read(normalized_blocks(blocks, vocab.normalize)):
+            unknown += prediction is None and vocab.encode(character).item() == UNKNOWN
             write_character(output, name, model, character, prediction)
-        note_unknown(output, name, [text.unknown], [model])
+        note_unknown(output, name, [unknown], [model])
 
 
 def write_next(names: Sequence[str], model: Model, output: Output, count: int) -> None:
@@ -69,4 +97,6 @@ def character_record(name: str, model: Model, character: str, p: Prediction | No
     """Return the JSON object of a character, with null for what is not known."""
     losses = {"nats": p and p.nats, "bits": p and bits(p.nats)}
     chances = {"probability": p and p.probability, "rank": p and p.rank}
-    return {"text": name, "model": str(model.path), "char": character, **losses, **chances}
+    characters = model.vocab.characters
+    expected = {"top": [[characters[i], share] for i, share in p.likeliest]} if p and p.likeliest else {}
+    return {"text": name, "model": str(model.path), "char": character, **losses, **chances, **expected}

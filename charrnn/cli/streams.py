@@ -195,11 +195,15 @@ class Output:
 
     def row(self, *columns: str) -> None:
         """Write columns, separated by tabs, or aligned below their names."""
+        self.write_names()
+        self.write(self.joined(columns) + "\n")
+
+    def write_names(self) -> None:
+        """Write the names of the columns, unless this is done."""
         if self.names:
             self.emphasized(self.joined(self.names))
             self.raw("\n")
             self.names = ()
-        self.write(self.joined(columns) + "\n")
 
     def joined(self, columns: Sequence[str]) -> str:
         """Return columns as a row."""

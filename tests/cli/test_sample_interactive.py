@@ -56,7 +56,7 @@ def test_the_likeliest_next_characters_are_those_of_eval() -> None:
         talk.shown("> ")
         talk.says("3 gr")
         head, *shown = talk.says("/next 3").splitlines()
-        assert head == "\x1b[1mbits    probability  rank  character\x1b[0m"
+        assert head == "\x1b[1mbits     probability  rank  character\x1b[0m"
         assert [re.split(" {2,}", row)[:3] for row in shown] == [row.split("\t")[:3] for row in rows]
         assert len(talk.says("/next").splitlines()) == 6
 
