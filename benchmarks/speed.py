@@ -46,6 +46,7 @@ from charrnn.data.corpus import Corpus
 from charrnn.evaluation.text import MAX_SPANS, score_ids
 from charrnn.parallel import cores
 from charrnn.parallel.executor import ParallelExecutor
+from charrnn.sampling.incremental import PromptState
 from charrnn.sampling.samples import SampleOptions, samples
 from charrnn.terminal.progress import Progress
 from charrnn.training.configure import start_run
@@ -346,8 +347,8 @@ def sampling() -> Iterator[Sequence[str]]:
     for B, length in ((1, 5000), (64, 1500)):
 
         def written(n: int, filters: Settings, B: int = B, length: int = length) -> None:
-            prompt, options = np.zeros(1, np.int64), SampleOptions(length, filters)
-            for _ in samples(state.model, state.vocab, prompt, 1, B, options, n):
+            prompt, options = PromptState(state.model, np.zeros(1, np.int64)), SampleOptions(length, filters)
+            for _ in samples(prompt, state.vocab, 1, B, options, n):
                 pass
 
         def torch_written(n: int, B: int = B, length: int = length) -> None:

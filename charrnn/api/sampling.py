@@ -2,7 +2,8 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from operator import index
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -11,15 +12,18 @@ import numpy as np
 
 from charrnn.core.config import require
 from charrnn.core.errors import UsageError
+from charrnn.core.ops import Ids
 from charrnn.core.sample import Settings
 from charrnn.core.vocab import Vocab, named
 from charrnn.sampling.alphabet import alphabet
 from charrnn.sampling.distinct import MAX_SAMPLES, distinct
+from charrnn.sampling.incremental import PromptState
 from charrnn.sampling.samples import Piece as Piece
 from charrnn.sampling.samples import SampleOptions, samples
 
 if TYPE_CHECKING:
     from charrnn.api.model import Model
+    from charrnn.sampling.constraint_options import ConstraintFactory
 
 FILTERS = ("temperature", "top_k", "top_p", "min_p")
 CONSTRAINTS = ("regex", "grammar", "json_schema", "no_copy")
@@ -74,6 +78,10 @@ class Sampling:
         """Whether each sample has constraints of its own."""
         return any(getattr(self, name) is not None for name in CONSTRAINTS)
 
+    def echoed(self, prompt_ids: Ids) -> Ids:
+        """Return the ids of a prompt that are part of a sample's text."""
+        return prompt_ids[: None if self.echo else 0]
+
 
 def checked_sampling(length: int | None, options: SamplingOptions) -> Sampling:
     """Return the options of a call from Python; raises UsageError for unknown names and values of another type."""
@@ -96,6 +104,33 @@ def ignored(text: str) -> None:
     """Take a note that nobody reads."""
 
 
+def sample_options(
+    model: "Model",
+    prompt_ids: Ids,
+    wanted: Sampling,
+    *,
+    scored: bool = False,
+    note: Callable[[str], None] = ignored,
+    warn: Callable[[str], None] = warnings.warn,
+) -> tuple[SampleOptions, "ConstraintFactory | None"]:
+    """Return what samples of a model with these options have in common, and what makes their constraints if any.
+
+    Raises like `pieces`, and TextError for a constraint whose file or training text cannot be read.
+    """
+    vocab, filters = model.vocab, wanted.filters
+    allowed = alphabet(vocab, wanted.only, wanted.ban)
+    if allowed is not None:
+        filters = {**filters, "allowed": allowed}
+    options = SampleOptions(wanted.length, filters, normalized_stops(vocab, wanted, warn), scored=scored)
+    if not wanted.is_constrained:
+        return options, None
+    from charrnn.sampling.constraint_options import constraint_factory  # late: most samples have none
+
+    given = {name: getattr(wanted, name) for name in CONSTRAINTS}
+    echoed = wanted.echoed(prompt_ids)
+    return options, constraint_factory(options, given, vocab, echoed, model.training_text, note)
+
+
 def pieces(
     model: "Model",
     prompt: str,
@@ -108,27 +143,21 @@ def pieces(
     cores: int = 1,
     note: Callable[[str], None] = ignored,
     warn: Callable[[str], None] = warnings.warn,
+    report: Callable[[int], object] = int,
 ) -> Iterator[Piece]:
     """Return the pieces of `count` samples, which continue a prompt that is in the model's normal form.
 
     The prompt is no part of them. With `unique` no sample comes twice; with `scored` each has its mean loss. Raises
     UnknownCharacterError for a prompt with characters outside the vocabulary, and UsageError for options that no
-    sample can meet, all at once, before the first piece. `note` and `warn` receive what the user should know.
+    sample can meet, all at once, before the first piece. `note` and `warn` receive what the user should know;
+    `report` is called with each number of characters of the prompt that have been read.
     """
-    vocab, filters = model.vocab, wanted.filters
-    allowed = alphabet(vocab, wanted.only, wanted.ban)
-    if allowed is not None:
-        filters = {**filters, "allowed": allowed}
-    prompt_ids = vocab.encode_known(prompt)
-    options = SampleOptions(wanted.length, filters, normalized_stops(vocab, wanted, warn), scored=scored)
-    if wanted.is_constrained:
-        from charrnn.sampling.constraint_options import with_constraints  # late: most samples have none
-
-        echoed = prompt_ids[: None if wanted.echo else 0]
-        given = {name: getattr(wanted, name) for name in CONSTRAINTS}
-        options = with_constraints(options, given, vocab, prompt_ids, echoed, model.training_text, note)
-    ids = np.concatenate([[vocab.start_id], prompt_ids])
-    found = samples(model.network, vocab, ids, seed, MAX_SAMPLES if unique else count, options, cores)
+    prompt_ids = model.vocab.encode_known(prompt)
+    options, make = sample_options(model, prompt_ids, wanted, scored=scored, note=note, warn=warn)
+    if make:
+        options = replace(options, constraints=partial(make, prompt_ids, wanted.echoed(prompt_ids)))
+    start = PromptState(model.network, np.concatenate([[model.vocab.start_id], prompt_ids]), report)
+    found = samples(start, model.vocab, seed, MAX_SAMPLES if unique else count, options, cores)
     return distinct(found, count) if unique else found
 
 

@@ -51,6 +51,7 @@ def evaluate(
         "--dynamic", "Learn from each character after scoring it; the model file stays unchanged.", False
     ),
     heatmap: bool = option("--heatmap", "Colour the text by how unexpected each character was.", False),
+    top: int = option("--top N", "With --heatmap: write the N likeliest characters, too.", 0, shown=False, min=1),
     neurons: bool = option("--neurons", "Find the units that follow a property of the text.", False),
     neuron: str | None = option("--neuron LAYER:UNIT", "Colour the text by the activation of this unit."),
     memory: bool = option("--memory", "Measure how far back the model remembers: gradients and losses by lag.", False),
@@ -86,6 +87,7 @@ def evaluate(
     charrnn eval -m novel --per-char letter.txt
     printf 'It was th' | charrnn eval -m novel --next 5 -
     charrnn eval -m novel --heatmap letter.txt
+    charrnn eval -m novel --heatmap --top 3 letter.txt
     charrnn eval -m novel --neurons letter.txt
     charrnn eval -m novel --neuron 0:3 --html unit.html letter.txt
     charrnn eval -m novel --memory --svg memory.svg
@@ -101,8 +103,11 @@ def evaluate(
         "--memory": memory,
     }
     mode = only_mode([name for name, given in modes.items() if given], dynamic, against_baselines, bool(against))
+    check_needs(heatmap, "--heatmap", {"--top": top})
     check_threshold(threshold, below, mode, bool(against))
-    check_needs(lines, "--lines", {"--score": score, "--ignore": ignore, "--summary": summary})
+    check_needs(lines, "--lines", {"--ignore": ignore})
+    rows_of_lines = "--lines" if mode in (None, "--lines") else f"--lines without {mode}"
+    check_needs(mode == "--lines", rows_of_lines, {"--score": score, "--summary": summary})
     of_filter = {"--below": below, "--context": context, "--exit-code": exit_code}
     check_needs(threshold is not None, "--threshold", of_filter)
     check_needs(not (json or summary), "lines: leave out --json and --summary", {"--context": context})
@@ -127,28 +132,29 @@ def evaluate(
 
         write_memory(names, models, output, files)
     elif mode in HEATMAPS:
-        from charrnn.cli.eval_pictures import Canvas, draw_heatmap, draw_neuron, draw_neurons
+        from charrnn.cli.eval_characters import CharacterReader
+        from charrnn.cli.eval_lines import patterns
+        from charrnn.cli.eval_pictures import Canvas, draw_texts
 
-        canvas = Canvas(models[0], output, files)
-        if neuron is not None:
-            draw_neuron(names, neuron, canvas)
-        else:
-            (draw_neurons if neurons else draw_heatmap)(names, canvas)
+        reader = CharacterReader(models[0], top, lines, patterns(models[0], ignore))
+        draw_texts(names, Canvas(models[0], output, files), reader, neurons, neuron)
     elif novelty:
         from charrnn.cli.eval_novelty import write_novelty
 
         write_novelty(names, models[0], output)
-    elif lines:
+    elif mode == "--lines":
         from charrnn.cli.eval_lines import FOUND, line_filter, score_lines
 
         wanted = line_filter(score, threshold, models[0], below, context)
         found = score_lines(names, models, output, wanted, ignore, summary)
         return FOUND * (exit_code and found)
     elif per_char or next_count is not None:
-        from charrnn.cli.eval_characters import score_characters, write_next
+        from charrnn.cli.eval_characters import CharacterReader, score_characters, write_next
+        from charrnn.cli.eval_lines import patterns
 
         if next_count is None:
-            score_characters(names, models[0], output)
+            reader = CharacterReader(models[0], 0, lines, patterns(models[0], ignore))
+            score_characters(names, reader, output)
         else:
             write_next(names, models[0], output, next_count)
     else:
@@ -162,7 +168,12 @@ def evaluate(
 
 
 def only_mode(modes: list[str], dynamic: bool, against_baselines: bool, against: bool) -> str | None:
-    """Return the given mode, None to score whole texts; raises UsageError for options that exclude each other."""
+    """Return the given mode, None to score whole texts; raises UsageError for options that exclude each other.
+
+    Of --lines and a mode that can read line by line it is the latter.
+    """
+    if modes[:1] == ["--lines"] and modes[1:] in (["--per-char"], ["--heatmap"]):
+        modes = modes[1:]
     if len(modes) > 1:
         raise UsageError(f"{' and '.join(modes)}: give one of them")
     if modes and (dynamic or against_baselines):
@@ -187,7 +198,7 @@ def check_threshold(threshold: str | None, below: bool, mode: str | None, agains
     if threshold is None:
         return
     if mode != "--lines":
-        raise UsageError(f"--threshold {threshold}: needs --lines")
+        raise UsageError(f"--threshold {threshold}: needs --lines{f' without {mode}' if mode else ''}")
     if against:
         raise UsageError(f"--threshold {threshold}: takes one model: leave out --against")
     if threshold.partition(":")[0] == "auto":

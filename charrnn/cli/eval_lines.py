@@ -12,12 +12,13 @@ import numpy as np
 
 from charrnn.api.model import Model
 from charrnn.cli.eval_inputs import note_unknown, open_texts
-from charrnn.cli.eval_texts import bits_column, score_record
+from charrnn.cli.eval_texts import bits_column, model_columns, score_record
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError
 from charrnn.evaluation.anomaly import Figure, Span, named_figure, odd_spans
 from charrnn.evaluation.lines import LineScore, LineScorer, full_nats, line_batches
 from charrnn.terminal.marks import marked_line
+from charrnn.terminal.progress import Wait
 from charrnn.terminal.streams import has_color
 from charrnn.training.durations import duration
 
@@ -68,13 +69,17 @@ def score_lines(
     Return whether a line has passed a threshold.
     """
     scorers = [LineScorer(model.network, model.vocab, patterns(model, ignore)) for model in models]
+    if len(models) > 1 and not summary:
+        output.head(*model_columns(models), "line")
     for name, blocks in open_texts(names, models[0], output):
         every = period(summary) if summary else None
         writer = Summary(name, output, wanted, *every) if every else Writer(name, models, scorers, output, wanted)
         unknown = [0 for _ in models]
-        for line in scored_lines(line_batches(blocks), scorers, wanted.figure):
-            unknown = [count + each.score.unknown for count, each in zip(unknown, line.found, strict=True)]
-            writer.line(line)
+        with Wait(name, quiet=output.quiet or output.to_terminal) as wait:  # lines on the terminal are a sign of life
+            for line in scored_lines(line_batches(blocks), scorers, wanted.figure):
+                unknown = [count + each.score.unknown for count, each in zip(unknown, line.found, strict=True)]
+                writer.line(line)
+                wait(len(line.text) + 1)
         if isinstance(writer, Summary):
             writer.row()
         note_unknown(output, name, unknown, models)
@@ -155,7 +160,8 @@ class Writer:
         is_mean, pairs = self.wanted.figure.name == "mean", zip(line.found, line.values, strict=True)
         figures = [bits_column(each.score) if is_mean else figure_column(value) for each, value in pairs]
         best = [self.models[self.best(line)].name] if len(self.models) > 1 else []
-        self.marked("".join(f"{column}\t" for column in [*figures, *best]), line.text, self.marks(line))
+        self.output.write_names()
+        self.marked(self.output.joined([*figures, *best, ""]), line.text, self.marks(line))
 
     def records(self, line: ScoredLine) -> None:
         """Write the object of a line, one per model."""

@@ -1,5 +1,6 @@
 """charrnn eval --novelty: how much of each text is copied from the training text."""
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,12 +8,16 @@ import numpy as np
 from charrnn.api.model import Model
 from charrnn.cli.eval_characters import ESCAPES
 from charrnn.cli.eval_inputs import EncodedText, held_out_text, named_texts
+from charrnn.cli.eval_texts import FIGURE_CELLS
 from charrnn.cli.streams import Output
 from charrnn.core.errors import TextError
 from charrnn.core.vocab import UNKNOWN
 from charrnn.evaluation.novelty import LENGTHS, novelty
+from charrnn.plots.display_width import cells
+from charrnn.terminal.streams import columns
 
 MAX_SHOWN = 60  # characters of a copied run in a row
+MIN_SHOWN = 10  # on a narrow terminal
 
 
 def write_novelty(names: Sequence[str], model: Model, output: Output) -> None:
@@ -22,7 +27,12 @@ def write_novelty(names: Sequence[str], model: Model, output: Output) -> None:
     """
     training, held_out = model.own_text(not names, "--novelty", output.note)
     vocab = model.vocab
-    for name, blocks in named_texts(names, output) or [held_out_text(model, held_out)]:
+    texts = named_texts(names, output) or [held_out_text(model, held_out)]
+    shares = [f"copied {n}".ljust(FIGURE_CELLS) for n in LENGTHS]
+    head = ("longest", *shares, "characters", "text".ljust(max(cells(name) for name, _ in texts)), "longest copy")
+    output.head(*head)
+    room = max(MIN_SHOWN, min(MAX_SHOWN, columns(sys.stdout) - cells("  ".join(head[:-1])) - len("   …")))
+    for name, blocks in texts:
         text = np.concatenate([np.empty(0, np.int32), *EncodedText(blocks, vocab)])
         if not len(text):
             raise TextError(f"{name}: the text is empty: nothing to compare")
@@ -31,9 +41,10 @@ def write_novelty(names: Sequence[str], model: Model, output: Output) -> None:
         copied = vocab.decode(text[found.at : found.at + found.longest].tolist())
         if output.json:
             places = {"longest_copy": found.longest, "longest_copy_at": found.at, "longest_copy_text": copied}
-            shares = {f"seen_{n}": found.seen[n] for n in LENGTHS}
-            output.record({"text": name, "model": str(model.path), "chars": found.chars, **places, **shares})
+            seen = {f"seen_{n}": found.seen[n] for n in LENGTHS}
+            output.record({"text": name, "model": str(model.path), "chars": found.chars, **places, **seen})
         else:
-            columns = ["-" if share is None else f"{share:.4f}" for share in found.seen.values()]  # -: text too short
-            excerpt = copied[:MAX_SHOWN].translate(ESCAPES) + " …" * (len(copied) > MAX_SHOWN)
-            output.row(str(found.longest), *columns, str(found.chars), name, excerpt)
+            figures = ["-" if share is None else f"{share:.4f}" for share in found.seen.values()]  # -: text too short
+            most = room if output.to_terminal else MAX_SHOWN
+            excerpt = copied[:most].translate(ESCAPES) + " …" * (len(copied) > most)
+            output.row(str(found.longest), *figures, str(found.chars), name, excerpt)

@@ -5,7 +5,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice, tee
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from charrnn.analysis.correlations import BestUnit, best_units, excerpt_activations, unit_activations
 from charrnn.analysis.units import Unit, unit_named
 from charrnn.api.model import Model
-from charrnn.cli.eval_characters import character_record
+from charrnn.cli.eval_characters import CharacterReader, character_record
 from charrnn.cli.eval_inputs import note_unknown, open_texts
 from charrnn.cli.picture_files import save_pictures
 from charrnn.cli.streams import Output
@@ -21,13 +21,16 @@ from charrnn.core.errors import TextError
 from charrnn.core.score import bits
 from charrnn.core.vocab import UNKNOWN
 from charrnn.data.normalization import normalized_blocks
-from charrnn.evaluation.characters import predictions
-from charrnn.plots.heatmap import BITS, Heatmap, Piece, diverging_scale
+from charrnn.evaluation.characters import Prediction
+from charrnn.plots.heatmap import BITS, Guesses, Heatmap, Piece, diverging_scale, quantile_scale
 from charrnn.plots.html import page, text_html
 from charrnn.plots.svg import text_svg
 from charrnn.terminal.pictures import heatmap_lines
+from charrnn.terminal.progress import Wait
+from charrnn.terminal.streams import has_color
 
 CHARS_PER_PIECE = 1024  # characters that are drawn at a time
+HOVER_TOP = 3  # likeliest characters in a picture file, shown where a pointer rests
 MAX_UNITS_DRAWN = 4  # per text, with --neurons
 
 
@@ -49,12 +52,14 @@ class Canvas:
         Raises TextError if all of them are unknown.
         """
         chars = unknown = 0
-        for piece in (
-            block[i : i + CHARS_PER_PIECE] for block in blocks for i in range(0, len(block), CHARS_PER_PIECE)
-        ):
-            chars += len(piece)
-            unknown += int(np.count_nonzero(self.model.vocab.encode(piece) == UNKNOWN))
-            yield piece
+        with Wait(name, quiet=self.output.quiet or (self.output.json and self.output.to_terminal)) as wait:
+            for piece in (
+                block[i : i + CHARS_PER_PIECE] for block in blocks for i in range(0, len(block), CHARS_PER_PIECE)
+            ):
+                chars += len(piece)
+                unknown += int(np.count_nonzero(self.model.vocab.encode(piece) == UNKNOWN))
+                yield piece
+                wait(len(piece))
         if chars == unknown:
             raise TextError(f"{name}: contains no character that the model knows: nothing to draw")
         note_unknown(self.output, name, [unknown], [self.model])
@@ -83,28 +88,62 @@ class Canvas:
         self.started = True
 
 
+def draw_texts(
+    names: Sequence[str], canvas: Canvas, reader: CharacterReader, neurons: bool, neuron: str | None
+) -> None:
+    """Draw each text coloured by a unit, by the units that are easiest to interpret, or by its surprisal."""
+    if neuron is not None:
+        draw_neuron(names, neuron, canvas)
+    elif neurons:
+        draw_neurons(names, canvas)
+    else:
+        draw_heatmap(names, canvas, reader)
+
+
 # ---- surprisal ----
 
 
-def draw_heatmap(names: Sequence[str], canvas: Canvas) -> None:
-    """Draw each text coloured by its surprisal."""
-    texts = ((name, surprisals(name, text, canvas)) for name, text in canvas.texts(names))
-    canvas.draw((Heatmap(f"{name}: surprise in bits", BITS, pieces) for name, pieces in texts), "surprise in bits")
+def draw_heatmap(names: Sequence[str], canvas: Canvas, reader: CharacterReader) -> None:
+    """Draw each text coloured by its surprisal.
+
+    Where there are colours, the text is held in memory, to fit them to its values; elsewhere it is drawn as it is read.
+    """
+    written = reader.top  # with --json
+    if canvas.files and not reader.top:
+        reader = replace(reader, top=HOVER_TOP)
+    in_color = bool(canvas.files) or (has_color(sys.stdout) and not canvas.output.json)
+    texts = (
+        (f"{name}: surprise in bits", surprisals(name, text, canvas, reader, written))
+        for name, text in canvas.texts(names)
+    )
+    heatmaps = (
+        surprise_heatmap(title, list(pieces)) if in_color else Heatmap(title, BITS, pieces) for title, pieces in texts
+    )
+    canvas.draw(heatmaps, "surprise in bits")
 
 
-def surprisals(name: str, text: Iterable[str], canvas: Canvas) -> Iterator[Piece]:
-    """Read a text as one stream; yield its pieces with the bits of each character, NaN for unknown ones."""
-    model = canvas.model
-    to_score, to_draw = tee(text)
-    found = predictions(model.network, map(model.vocab.encode, to_score), model.vocab.start_id)
-    for piece in to_draw:
-        values = np.full(len(piece), math.nan)
-        for n, (character, prediction) in enumerate(zip(piece, islice(found, len(piece)), strict=True)):
-            if prediction:
-                values[n] = bits(prediction.nats)
-            if canvas.output.json:
-                canvas.output.record(character_record(name, model, character, prediction))
-        yield piece, values
+def surprise_heatmap(title: str, pieces: Sequence[Piece]) -> Heatmap:
+    """Return a heat map with colours from the quantiles of the values."""
+    return Heatmap(title, quantile_scale(np.concatenate([piece[1] for piece in pieces])), pieces)
+
+
+def surprisals(
+    name: str, text: Iterable[str], canvas: Canvas, reader: CharacterReader, written: int
+) -> Iterator[Piece]:
+    """Yield the pieces of a text with the bits of each character, NaN for unknown ones, and the likeliest ones."""
+    model, found = canvas.model, reader.read(text)
+    while part := list(islice(found, CHARS_PER_PIECE)):
+        if canvas.output.json:
+            for character, prediction in part:
+                shown = prediction and prediction._replace(likeliest=prediction.likeliest[:written])
+                canvas.output.record(character_record(name, model, character, shown))
+        values = np.array([bits(prediction.nats) if prediction else math.nan for _, prediction in part])
+        yield "".join(character for character, _ in part), values, [guesses(model, each) for _, each in part]
+
+
+def guesses(model: Model, prediction: Prediction | None) -> Guesses:
+    """Return the characters that were the likeliest, with their probabilities."""
+    return [(model.vocab.characters[i], share) for i, share in prediction.likeliest] if prediction else ()
 
 
 # ---- units ----
@@ -130,7 +169,7 @@ def activations(name: str, text: Iterable[str], unit: Unit, canvas: Canvas) -> I
 
 def unit_heatmap(title: str, pieces: Sequence[Piece], largest: float = 0) -> Heatmap:
     """Return a heat map with colours from minus the largest activation to plus the largest; 0: find the largest."""
-    largest = largest or max((float(np.nanmax(np.abs(h), initial=0)) for _, h in pieces), default=0)
+    largest = largest or max((float(np.nanmax(np.abs(piece[1]), initial=0)) for piece in pieces), default=0)
     return Heatmap(title, diverging_scale(largest or 1), pieces)
 
 

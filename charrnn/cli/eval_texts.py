@@ -24,18 +24,26 @@ from charrnn.evaluation import confidence
 from charrnn.evaluation.dynamic import score_dynamically
 from charrnn.evaluation.lines import full_nats
 from charrnn.evaluation.text import last, score
+from charrnn.plots.display_width import cells
+from charrnn.terminal.progress import Wait
+
+FIGURE_CELLS = 7  # of bits per character: 12.3456
 
 
 def score_texts(names: Sequence[str], models: Sequence[Model], output: Output, dynamic: bool) -> None:
     """Write one row per text, and the total of several texts."""
     count, total, total_nats = 0, [Score() for _ in models], [0.0 for _ in models]
     score_by = score_dynamically if dynamic else score
+    if len(models) > 1:
+        output.head(*model_columns(models), "characters", "text")
     for name, blocks in open_texts(names, models[0], output):
         pairs = zip(models, tee(blocks, len(models)), strict=True)
         texts = [EncodedText(copy, model.vocab) for model, copy in pairs]
-        scores = advance_together(
-            [score_by(model.network, text, model.vocab.start_id) for model, text in zip(models, texts, strict=True)]
-        )
+        scorings = [
+            score_by(model.network, text, model.vocab.start_id) for model, text in zip(models, texts, strict=True)
+        ]
+        with Wait(name, quiet=output.quiet) as wait:
+            scores = advance_together([reported(scorings[0], wait), *scorings[1:]])
         check_scored(name, scores[0])
         note_unknown(output, name, [text.unknown for text in texts], models)
         nats = [full_nats(text.vocab, result, text.replaced) for text, result in zip(texts, scores, strict=True)]
@@ -43,6 +51,15 @@ def score_texts(names: Sequence[str], models: Sequence[Model], output: Output, d
         count, total, total_nats = count + 1, list(map(add, total, scores)), list(map(add, total_nats, nats))
     if count > 1:
         write_scores(output, None, models, total, total_nats, str(total[0].chars), "total")
+
+
+def reported(scores: Iterator[Score], wait: Wait) -> Iterator[Score]:
+    """Yield the scores so far of a text, and show how many characters have been read."""
+    before = 0
+    for each in scores:
+        wait(each.chars + each.unknown - before)
+        before = each.chars + each.unknown
+        yield each
 
 
 def advance_together(scorings: Sequence[Iterator[Score]]) -> list[Score]:
@@ -80,7 +97,8 @@ def score_against_baselines(names: Sequence[str], model: Model, output: Output, 
     for name, blocks in named_texts(names, output) or [held_out_text(model, held_out)]:
         text = EncodedText(blocks, model.vocab)
         ids = list(text)
-        result = last(score_by(model.network, ids, model.vocab.start_id))
+        with Wait(name, sum(map(len, ids)), output.quiet) as wait:
+            result = last(reported(score_by(model.network, ids, model.vocab.start_id), wait))
         check_scored(name, result)
         note_unknown(output, name, [text.unknown], [model])
         write_scorer(output, name, str(model.path), result)
@@ -98,6 +116,12 @@ def write_scorer(output: Output, text: str, scorer: str, result: Score) -> None:
 
 
 # ---- rows ----
+
+
+def model_columns(models: Sequence[Model]) -> list[str]:
+    """Return the names of the columns with the figures of several models and with the best one's name."""
+    names = [model.name for model in models]
+    return [*(name.ljust(FIGURE_CELLS) for name in names), "best".ljust(max(map(cells, names)))]
 
 
 def write_scores(

@@ -2,6 +2,7 @@
 
 import secrets
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -10,7 +11,7 @@ from charrnn.cli.options import option
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError
 from charrnn.parallel.cores import core_count
-from charrnn.terminal.streams import Color, say_warning
+from charrnn.terminal.streams import Color, is_terminal, say_warning
 
 
 def sample(
@@ -42,6 +43,9 @@ def sample(
     unknown: Literal["error", "skip"] = option(
         "--unknown", "Unknown characters of the prompt: stop with an error, or skip them.", "error"
     ),
+    interactive: bool = option(
+        "--interactive -i", "Continue prompts that are typed on a terminal; /help there.", False
+    ),
     threads: int | None = options.THREADS,
     json: bool = options.JSON,
     quiet: bool = options.QUIET,
@@ -54,6 +58,7 @@ def sample(
 
     \b
     charrnn sample novel
+    charrnn sample novel --interactive --temperature 0.6
     charrnn sample -m novel -n 500 -p "It was " -t 0.7
     charrnn sample -m novel --prompt-file letter.txt --no-echo --unknown skip
     charrnn sample -m novel -n -1 | head -n 5
@@ -69,13 +74,16 @@ def sample(
     stops = stop or []
     if length > sys.maxsize:
         raise UsageError(f"--length {length}: too large; use -1 for no end")
+    if interactive:
+        check_interactive({"--count": count > 1, "--unique": unique, "--json": json})
     has_end = bool(stops) or any(each is not None for each in (regex, regex_file, grammar, json_schema))
     if length == -1 and (count > 1 or json or unique) and not has_end:
         raise UsageError("--length -1 never ends: give a length, --stop, --regex or --grammar with --count or --json")
     options.use_threads(threads)
     from charrnn.api.model import load_file
-    from charrnn.api.sampling import Sampling, pieces
+    from charrnn.api.sampling import Sampling, pieces, sample_options
     from charrnn.cli.sample_text import known_text, pattern_text, prompt_text, write_pieces
+    from charrnn.terminal.progress import Wait
 
     wanted = Sampling(  # refuses wrong values before a model is looked for
         length=None if length == -1 else length,
@@ -98,18 +106,40 @@ def sample(
     trained = load_file(path, model or name or str(path))
     text = known_text(trained.vocab, prompt_text(prompt, prompt_file, output), unknown, output)
     chosen = secrets.randbits(32) if seed is None else seed
-    found = pieces(
-        trained,
-        text,
-        chosen,
-        wanted,
-        count,
-        unique=unique,
-        scored=json,
-        cores=core_count(),
-        note=output.note,
-        warn=say_warning,
-    )
-    if seed is None:
-        output.note(f"seed: {chosen}")
+    if interactive:
+        from charrnn.cli.sample_interactive import Session
+
+        drawn, make = sample_options(trained, trained.vocab.encode(text), wanted, note=output.note, warn=say_warning)
+        note_seed(output, seed, chosen)
+        return Session(trained, drawn, make, chosen, unknown, wanted.echo, output).run(text)
+    with Wait("reading the prompt", len(text), quiet) as wait:
+        found = pieces(
+            trained,
+            text,
+            chosen,
+            wanted,
+            count,
+            unique=unique,
+            scored=json,
+            cores=core_count(),
+            note=output.note,
+            warn=say_warning,
+            report=wait,
+        )
+    note_seed(output, seed, chosen)
     write_pieces(found, text if wanted.echo else "", output, chosen, str(path))
+
+
+def note_seed(output: Output, given: int | None, chosen: int) -> None:
+    """Note the seed if it was chosen at random."""
+    if given is None:
+        output.note(f"seed: {chosen}")
+
+
+def check_interactive(others: Mapping[str, bool]) -> None:
+    """Raise UsageError unless stdin and stdout are a terminal, and for options that a conversation has no use for."""
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
+        raise UsageError("--interactive: needs a terminal; elsewhere use --prompt TEXT or --prompt-file -")
+    for name, given in others.items():
+        if given:
+            raise UsageError(f"--interactive and {name}: give one of them")

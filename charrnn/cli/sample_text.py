@@ -8,6 +8,8 @@ from charrnn.core.errors import UsageError
 from charrnn.core.vocab import UNKNOWN, Vocab, named
 from charrnn.data.reading import read_text
 
+RULE = "─" * 20  # between samples on a terminal
+
 
 def prompt_text(prompt: str | None, prompt_file: str | None, output: Output) -> str:
     """Return the text to continue."""
@@ -49,15 +51,22 @@ def known_text(vocab: Vocab, text: str, unknown: str, output: Output) -> str:
 
 
 def write_pieces(pieces: Iterable[Piece], echo: str, output: Output, seed: int, model: str) -> None:
-    """Write samples, each after the prompt: text as it comes, ended by a newline, or one JSON object per sample."""
-    parts = [echo]
+    """Write samples, each after the prompt: text as it comes, ended by a newline, or one JSON object per sample.
+
+    On a terminal, a rule is between a sample of several lines and the next one.
+    """
+    parts, lines, has_rule = [echo], 0, False
     for piece in pieces:
         parts.append(piece.text)
         if not output.json:
+            if has_rule:
+                output.write(f"{RULE}\n")
+            lines += "".join(parts).count("\n")
+            has_rule = output.to_terminal and piece.finish is not None and lines > 0
             output.write("".join(parts) + "\n" * (piece.finish is not None))
             parts = []
         elif piece.finish is not None:
             sample = {"index": piece.sample, "seed": seed, "text": "".join(parts)}
             output.record(sample | {"nats_per_char": piece.nats_per_char, "finish": piece.finish, "model": model})
         if piece.finish is not None:
-            parts = [echo]
+            parts, lines = [echo], 0

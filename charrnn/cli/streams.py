@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn, Self
@@ -18,8 +18,8 @@ from typer.exceptions import TyperException
 from charrnn.cli.standard_streams import STDOUT, open_streams
 from charrnn.core.errors import CharRNNError, UsageError
 from charrnn.parallel.launcher import has_launcher
-from charrnn.plots.display_width import CONTROL_PICTURES, visible
-from charrnn.terminal.streams import is_terminal, say, say_error
+from charrnn.plots.display_width import CONTROL_PICTURES, cells, padded, visible
+from charrnn.terminal.streams import has_color, is_terminal, say, say_error
 
 FLUSH_SECONDS = 0.05
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -178,6 +178,8 @@ class Output:
         handle_signals(raise_killed)
         self.json, self.quiet = json, quiet
         self.to_terminal = is_terminal(sys.stdout)
+        self.names: Sequence[str] = ()  # of the columns of a table on a terminal, until they are written
+        self.widths: Sequence[int] = ()  # of these columns
         self.flushed = time.monotonic()
 
     def note(self, *lines: str) -> None:
@@ -186,9 +188,33 @@ class Output:
             if not self.quiet:
                 say(line)
 
+    def head(self, *names: str) -> None:
+        """Give names to the columns of the next rows: a terminal shows them above the first, and aligns the rows."""
+        if self.to_terminal and not self.json:
+            self.names, self.widths = names, [cells(name) for name in names]
+
     def row(self, *columns: str) -> None:
-        """Write columns, separated by tabs."""
-        self.write("\t".join(columns) + "\n")
+        """Write columns, separated by tabs, or aligned below their names."""
+        self.write_names()
+        self.write(self.joined(columns) + "\n")
+
+    def write_names(self) -> None:
+        """Write the names of the columns, unless this is done."""
+        if self.names:
+            self.emphasized(self.joined(self.names))
+            self.raw("\n")
+            self.names = ()
+
+    def joined(self, columns: Sequence[str]) -> str:
+        """Return columns as a row."""
+        if not self.widths:
+            return "\t".join(columns)
+        return "  ".join(map(padded, columns, [*self.widths[: len(columns) - 1], 0]))
+
+    def emphasized(self, text: str) -> None:
+        """Write text, bold if there are colours."""
+        text = visible(text) if self.to_terminal else text
+        self.raw(f"\x1b[1m{text}\x1b[0m" if has_color(sys.stdout) else text)
 
     def write(self, text: str) -> None:
         """Write text."""

@@ -60,6 +60,16 @@ def width(character: str) -> int:
     return 2 if east_asian_width(character) in "WF" else 1
 
 
+def cells(text: str) -> int:
+    """Return how many terminal cells a text takes."""
+    return sum(map(width, text))
+
+
+def padded(text: str, room: int) -> str:
+    """Return text with blanks up to a width in terminal cells."""
+    return text + " " * (room - cells(text))
+
+
 def joins(character: str, before: str) -> bool:
     """Return whether a character is drawn together with `before`, the cluster that precedes it."""
     if character < "\u0300" or not before or before in "\t\n":

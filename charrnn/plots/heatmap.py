@@ -5,19 +5,26 @@ changes monotonically with the value, and no two levels look alike to the colour
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.plots.display_width import EMOJI_SELECTOR, drawable, joins, width
 
-Piece = tuple[str, NDArray[Any]]  # part of a text, and a value for each of its code points (N,); NaN if unknown
+Guess = tuple[str, float]  # a character, and its probability
+Guesses = Sequence[Guess]  # of a code point, the likeliest first
+# Part of a text; a value for each of its code points (N,), NaN if unknown; and perhaps the guesses for each of them.
+Piece = tuple[str, NDArray[Any]] | tuple[str, NDArray[Any], Sequence[Guesses]]
 
 TAB_STOP = 8  # cells
 MAX_CLUSTER = 16  # code points that are drawn as one at most
 NEWLINE, NO_BASE = "↵", "◌"  # what is drawn for a newline, and below an accent without a base
+SYMBOLS = {"\t": "␉", " ": "␣"}  # of characters that cannot be seen alone
 NO_LEVEL = "x"  # the CSS class of a character without a value
 BLACK, WHITE = "#000000", "#ffffff"
 
@@ -62,24 +69,22 @@ class Cluster(NamedTuple):
     cells: int
     values: tuple[float, ...]  # of each code point
     level: int | None  # of the value that is farthest from zero; None if there is no value
+    guesses: Guesses = ()  # for its first code point
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How values become levels: level k begins at `start + k * step`; the end levels take what lies beyond."""
+    """How values become levels: level k > 0 begins at `bounds[k - 1]`."""
 
     palette: Palette
-    start: float
-    step: float
+    bounds: tuple[float, ...]  # ascending
     labels: tuple[str, ...]  # one per level
     digits: str  # format of a value
     note: str  # explains the marks where there are no colours
 
     def level(self, value: float) -> int | None:
         """Return the level of a value, None for NaN."""
-        if math.isnan(value):
-            return None
-        return max(0, min(len(self.labels) - 1, math.floor((value - self.start) / self.step)))
+        return None if math.isnan(value) else bisect_right(self.bounds, value)
 
     def describe(self, values: Iterable[float]) -> str:
         """Return values as text."""
@@ -95,8 +100,26 @@ class Scale:
 
 
 BITS = Scale(
-    SEQUENTIAL, 0, 1, (*"0123456", "7+"), ".2f", "bits below each character: nothing for less than 1, 7 for 7 and more"
+    SEQUENTIAL,
+    (1, 2, 3, 4, 5, 6, 7),
+    (*"0123456", "7+"),
+    ".2f",
+    "bits below each character: nothing for less than 1, 7 for 7 and more",
 )
+
+
+QUANTILES = (0.5, 0.65, 0.78, 0.87, 0.93, 0.97, 0.99)  # of a text, where the levels above the lowest begin
+
+
+def quantile_scale(values: NDArray[Any]) -> Scale:
+    """Return the scale of bits (N,), NaN if unknown, in which the levels have the same shares of every text.
+
+    Half of a text is in the lowest level and a hundredth in the highest, however well a model predicts it.
+    """
+    known = values[~np.isnan(values)]
+    bounds = np.quantile(known, QUANTILES).tolist() if len(known) else [float(k) for k in range(1, 8)]
+    labels = (f"<{bounds[0]:.2f}", *(f"{bound:.2f}" for bound in bounds[:-1]), f"{bounds[-1]:.2f}+")
+    return Scale(SEQUENTIAL, tuple(bounds), labels, ".2f", "bits, in quantiles of the text")
 
 
 def diverging_scale(largest: float) -> Scale:
@@ -104,7 +127,7 @@ def diverging_scale(largest: float) -> Scale:
     step = largest / 4
     labels = tuple(f"{k * step:+.2f}" for k in range(-4, 5))
     note = f"a bar below each character: from nothing at {labels[0]} to █ at {labels[-1]}"
-    return Scale(DIVERGING, -4.5 * step, step, labels, "+.3f", note)
+    return Scale(DIVERGING, tuple((k - 3.5) * step for k in range(8)), labels, "+.3f", note)
 
 
 @dataclass(frozen=True)
@@ -118,10 +141,10 @@ class Heatmap:
     def lines(self) -> Iterator[list[Cluster]]:
         """Yield the text line by line, each with its newline; the last line may lack one."""
         line, column = list[Cluster](), 0
-        for text, values in clusters(self.pieces):
+        for text, values, guesses in clusters(self.pieces):
             drawn, cells = drawing(text, column)
             extreme = max((value for value in values if not math.isnan(value)), key=abs, default=math.nan)
-            line.append(Cluster(text, drawn, cells, values, self.scale.level(extreme)))
+            line.append(Cluster(text, drawn, cells, values, self.scale.level(extreme), guesses))
             column += cells
             if text == "\n":
                 yield line
@@ -130,22 +153,27 @@ class Heatmap:
             yield line
 
 
-def clusters(pieces: Iterable[Piece]) -> Iterator[tuple[str, tuple[float, ...]]]:
-    """Yield what is drawn together, with its values: a newline at once, all else when the next cluster begins."""
+def clusters(pieces: Iterable[Piece]) -> Iterator[tuple[str, tuple[float, ...], Guesses]]:
+    """Yield what is drawn together, with its values and the guesses for its first code point.
+
+    A newline comes at once, all else when the next cluster begins.
+    """
     held, values = "", tuple[float, ...]()
-    for text, numbers in pieces:
-        for character, value in zip(drawable(text), numbers.tolist(), strict=True):
+    first: Guesses = ()
+    for text, numbers, *more in pieces:
+        all_guesses = more[0] if more else repeat((), len(text))
+        for character, value, guesses in zip(drawable(text), numbers.tolist(), all_guesses, strict=True):
             if len(held) < MAX_CLUSTER and joins(character, held):
                 held, values = held + character, (*values, value)
                 continue
             if held:
-                yield held, values
-            held, values = character, (value,)
+                yield held, values, first
+            held, values, first = character, (value,), guesses
             if held == "\n":
-                yield held, values
+                yield held, values, first
                 held = ""
     if held:
-        yield held, values
+        yield held, values, first
 
 
 def drawing(text: str, column: int) -> tuple[str, int]:
@@ -158,6 +186,16 @@ def drawing(text: str, column: int) -> tuple[str, int]:
     if not width(text[0]):
         return NO_BASE + text, 1
     return text, 2 if EMOJI_SELECTOR in text else min(2, sum(map(width, text)))
+
+
+def described(guesses: Guesses) -> str:
+    """Return guesses as text, such as "e 61%, a 20%"; symbols stand for blanks and control characters."""
+    return ", ".join(f"{symbol(character)} {share:.0%}" for character, share in guesses)
+
+
+def symbol(character: str) -> str:
+    """Return what is drawn for a character that stands alone."""
+    return SYMBOLS.get(character) or drawing(drawable(character), 0)[0]
 
 
 def fold(line: Iterable[Cluster], columns: int) -> Iterator[list[Cluster]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from charrnn.plots.heatmap import NEWLINE, NO_LEVEL, Cluster, Heatmap, Scale
-from charrnn.plots.svg import DARK_PAGE, DARK_TEXT, LIGHT_PAGE, LIGHT_TEXT, escape, style_sheet
+from charrnn.plots.svg import DARK_PAGE, DARK_TEXT, LIGHT_PAGE, LIGHT_TEXT, escape, hover_text, style_sheet
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # what a page may load: nothing but its own styles
 LIGHT = (
@@ -33,7 +33,7 @@ def page(title: str, *bodies: str) -> str:
 
 
 def text_html(heatmap: Heatmap) -> str:
-    """Return a coloured text as the body of a page; each character has its value in the attribute `title`."""
+    """Return a coloured text as the body of a page; the attribute `title` of each character has its hover text."""
     scale = heatmap.scale
     key = "".join(f'<span class="{scale.css_class(label.level)}">{label.text}</span>' for label in scale.key())
     text = "".join(span(cluster, scale) for line in heatmap.lines() for cluster in line)
@@ -45,7 +45,7 @@ def text_html(heatmap: Heatmap) -> str:
 
 def span(cluster: Cluster, scale: Scale) -> str:
     """Return a cluster in its colour. The style sheet adds the sign for a newline, so that copied text is the text."""
-    css_class, title = scale.css_class(cluster.level), scale.describe(cluster.values)
+    css_class, title = scale.css_class(cluster.level), escape(hover_text(cluster, scale))
     if cluster.text == "\n":
         return f'<span class="{css_class} n" title="{title}"></span>\n'
     text = cluster.text if cluster.text == "\t" else cluster.drawn

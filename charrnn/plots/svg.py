@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from charrnn.plots.display_width import drawable
-from charrnn.plots.heatmap import NO_LEVEL, PALETTES, Cluster, Heatmap, Scale, fold, text_colour
+from charrnn.plots.heatmap import NO_LEVEL, PALETTES, Cluster, Heatmap, Scale, described, fold, text_colour
 
 LIGHT_PAGE, DARK_PAGE = "#fff", "#0d1117"
 LIGHT_TEXT, DARK_TEXT = "#1f2328", "#d1d7e0"
@@ -16,7 +16,7 @@ MAX_COLUMNS, MIN_COLUMNS = 100, 64  # of a text at most, and of the picture at l
 LIGHT = (
     "text{font:14px ui-monospace,Menlo,Consolas,DejaVu Sans Mono,monospace;"
     f"white-space:pre;unicode-bidi:bidi-override;direction:ltr;fill:{LIGHT_TEXT}}}"
-    f".page{{fill:{LIGHT_PAGE}}}.title{{font-weight:bold}}rect.{NO_LEVEL}{{fill:none}}"
+    f".page{{fill:{LIGHT_PAGE}}}.title{{font-weight:bold}}rect.{NO_LEVEL}{{fill:none}}rect.h{{fill-opacity:0}}"
 )
 DARK = f"text{{fill:{DARK_TEXT}}}.page{{fill:{DARK_PAGE}}}"
 LEVEL = ".{name}{{fill:{background}}}text.{name}{{fill:{text}}}"
@@ -40,6 +40,11 @@ def style_sheet(light: str, dark: str, level_rule: str = "") -> str:
     return f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
 
 
+def hover_text(cluster: Cluster, scale: Scale) -> str:
+    """Return what is shown where a pointer rests on a character: its value, and what was the likeliest there."""
+    return " | ".join(filter(None, [scale.describe(cluster.values), described(cluster.guesses)]))
+
+
 def svg_document(attributes: str, style: str, parts: Iterable[str]) -> str:
     """Return an SVG file of the given attributes, which include XMLNS, with its parts drawn on the page."""
     page = f'<svg {attributes}><style>{style}</style>\n<rect class="page" width="100%" height="100%"/>'
@@ -56,6 +61,7 @@ def text_svg(heatmaps: Sequence[Heatmap]) -> str:
         parts += row_svg(heatmap.scale.key(), heatmap.scale, y + ROW_HEIGHT)
         for n, row in enumerate(rows):
             parts += row_svg(row, heatmap.scale, y + (n + HEAD_ROWS) * ROW_HEIGHT)
+            parts += hover_svg(row, heatmap.scale, y + (n + HEAD_ROWS) * ROW_HEIGHT)
         y += (HEAD_ROWS + len(rows) + GAP_ROWS) * ROW_HEIGHT
     width, height = round(2 * MARGIN + columns * CELL_WIDTH), y - GAP_ROWS * ROW_HEIGHT + MARGIN
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
@@ -74,3 +80,14 @@ def row_svg(row: Sequence[Cluster], scale: Scale, y: int) -> Iterator[str]:
             fitted = f' textLength="{width:.1f}"' if cells > 1 else ""
             yield f'<text class="{css_class}" x="{x:.1f}" y="{y + BASELINE}"{fitted}>{escape(text)}</text>'
         column += cells
+
+
+def hover_svg(row: Sequence[Cluster], scale: Scale, y: int) -> Iterator[str]:
+    """Yield an invisible cell over each character of a row that has guesses, with its text for the pointer."""
+    column = 0
+    for cluster in row:
+        if cluster.guesses:
+            x, width, title = MARGIN + column * CELL_WIDTH, cluster.cells * CELL_WIDTH, hover_text(cluster, scale)
+            cell = f'<rect class="h" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{ROW_HEIGHT}">'
+            yield f"{cell}<title>{escape(title)}</title></rect>"
+        column += cluster.cells

@@ -1,7 +1,6 @@
 """--regex, --grammar, --json-schema and --no-copy: the constraints on each sample."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -38,48 +37,50 @@ class ConstraintOptions(NamedTuple):
             raise UsageError("--regex and --stop: give one of them: the pattern determines where a sample ends")
 
 
-def with_constraints(
+ConstraintFactory = Callable[[Ids, Ids], Sequence[Constraint]]  # called with the ids of a prompt, and those echoed
+
+
+def constraint_factory(
     options: SampleOptions,
     given: Mapping[str, Any],
     vocab: Vocab,
-    prompt: Ids,
     echoed: Ids,
     training_text: Callable[[str, Callable[[str], None]], Ids],
     note: Callable[[str], None],
-) -> SampleOptions:
-    """Return options with what makes the constraints of one sample: that on whole samples before the one on copies.
+) -> ConstraintFactory:
+    """Return a function that makes the constraints of one sample: that on whole samples before the one on copies.
 
-    `given` has the values of ConstraintOptions. `echoed` are the ids of the prompt that are part of the output, where
-    a text of a grammar begins; `training_text` reads the text of the model for the option that it is given. Raises
-    UsageError for a constraint that no sample can meet, TextError if a file or the training text cannot be read.
+    Its arguments are the ids of the prompt, and those of them that are part of the output, where a text of a grammar
+    begins. `given` has the values of ConstraintOptions; `training_text` reads the text of the model for the option that
+    it is given. Raises UsageError for a constraint that no sample can meet after the ids `echoed`, TextError if a file
+    or the training text cannot be read.
     """
     wanted = ConstraintOptions(**given)
     wanted.check(bool(options.stops))
     usable = options.filters.get("allowed", np.ones(len(vocab), np.bool_))
     length = inf if options.length is None else options.length
-    whole = whole_constraint(wanted, vocab, usable, echoed, length, note)
+    whole = whole_constraint(wanted, vocab, usable, length, note)
     if whole:
-        whole()  # raises UsageError before the training text is read
+        whole(echoed.tolist())  # raises UsageError before the training text is read
     n = wanted.no_copy
     ngrams = [NGramFilter(training_text("--no-copy", note), len(vocab), n)] if n else []
-    made = partial(constraints, whole, ngrams, prompt)  # which other processes can be given, unlike a function in here
-    return replace(options, constraints=made)
+    return partial(constraints, whole, ngrams)  # which other processes can be given, unlike a function in here
 
 
 def constraints(
-    whole: Callable[[], Constraint] | None, ngrams: Sequence[NGramFilter], prompt: Ids
+    whole: Callable[[list[int]], Constraint] | None, ngrams: Sequence[NGramFilter], prompt: Ids, echoed: Ids
 ) -> Sequence[Constraint]:
     """Return the constraints of one sample."""
-    return [*([whole()] if whole else []), *(NoCopyConstraint(each, prompt) for each in ngrams)]
+    return [*([whole(echoed.tolist())] if whole else []), *(NoCopyConstraint(each, prompt) for each in ngrams)]
 
 
 def whole_constraint(
-    wanted: ConstraintOptions, vocab: Vocab, usable: Mask, echoed: Ids, length: float, note: Callable[[str], None]
-) -> Callable[[], Constraint] | None:
-    """Return what makes the constraint on a whole sample, None if there is none."""
+    wanted: ConstraintOptions, vocab: Vocab, usable: Mask, length: float, note: Callable[[str], None]
+) -> Callable[[list[int]], Constraint] | None:
+    """Return what makes the constraint on a whole sample from the ids that are echoed, None if there is none."""
     if wanted.regex is not None:
         pattern = Pattern(vocab.normalized(wanted.regex), vocab.characters, usable)
-        return partial(PatternConstraint, pattern, length)
+        return partial(pattern_constraint, pattern, length)
     file = wanted.grammar if wanted.json_schema is None else wanted.json_schema
     if file is None:
         return None
@@ -101,4 +102,9 @@ def whole_constraint(
     compiled = CompiledGrammar(name, grammar, vocab.characters, usable)
     if compiled.lacking:
         note(f"{name}: left out what needs {listed(compiled.lacking)}: the model does not write it")
-    return partial(GrammarConstraint, Chart(compiled), echoed.tolist(), length)
+    return partial(GrammarConstraint, Chart(compiled), length=length)
+
+
+def pattern_constraint(pattern: Pattern, length: float, echoed: list[int]) -> Constraint:
+    """Return the constraint of --regex, which does not apply to the prompt."""
+    return PatternConstraint(pattern, length)

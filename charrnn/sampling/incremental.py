@@ -11,7 +11,9 @@ Every operation is bound to its arrays once, so that a step only calls one after
 """
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
+from typing import Self
 
 import numpy as np
 
@@ -26,7 +28,7 @@ ROWS = 48  # of a block, for any number of symbols
 MAX_TABLE_SIZE = 1 << 24  # a larger table would take longer to make than it saves, and much memory
 
 Operation = Callable[[], object]
-
+Report = Callable[[int], object]  # called with a number of ids that were read
 
 ignore_overflow = np.errstate(over="ignore", invalid="ignore")  # the draw detects logits that are not finite
 
@@ -53,17 +55,38 @@ def cut_rows(W: Array, B: int) -> Array:
 
 
 class PromptState:
-    """A model after all ids of a prompt (N,), N ≥ 1, but the last: the point where every sample starts."""
+    """A model after all ids of a prompt (N,), N ≥ 1, but the last: the point where every sample starts.
+
+    `report` is called with the number of ids of each part that was read; it may raise an exception to stop.
+    """
 
     @ignore_overflow
-    def __init__(self, model: CharRNN, prompt: Ids) -> None:
-        state, cache = model.zero_state(1), model.cache(min(PROMPT_STEPS, len(prompt)), 1)
-        for start in range(0, len(prompt) - 1, PROMPT_STEPS):
-            window = prompt[start : min(start + PROMPT_STEPS, len(prompt) - 1), None]
-            _, state = model.forward(window, state, cache)
+    def __init__(self, model: CharRNN, prompt: Ids, report: Report = int) -> None:
         self.networks = [StackedNetwork(network) for network in model.networks]
-        self.states = model.each_state(state)  # of each network, one column
-        self.last_id = int(prompt[-1])
+        self.states = [network.zero_state(1) for network in model.networks]  # of each network, one column
+        self.last_id = int(prompt[0])
+        self.read(prompt[1:], report)
+
+    def after(self, ids: Ids, report: Report = int) -> Self:
+        """Return the point where samples start after more ids (N,); this one stays as it is."""
+        result = copy(self)
+        result.read(ids, report)
+        return result
+
+    @ignore_overflow
+    def read(self, ids: Ids, report: Report) -> None:
+        """Read ids (N,): the last one becomes `last_id`, those before it change the states."""
+        if not len(ids):
+            return
+        inputs = np.concatenate([[self.last_id], ids[:-1]])[:, None]
+        networks = [stacked.network for stacked in self.networks]
+        caches = [network.cache(min(PROMPT_STEPS, len(inputs)), 1) for network in networks]
+        for start in range(0, len(inputs), PROMPT_STEPS):
+            window = inputs[start : start + PROMPT_STEPS]
+            own = zip(networks, self.states, caches, strict=True)
+            self.states = [network.layers_forward(window, state, cache)[1] for network, state, cache in own]
+            report(len(window))
+        self.last_id = int(ids[-1])
 
 
 def look_up(table: Array, ids: Ids, a: Array) -> list[Operation]:

@@ -19,8 +19,6 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn.core.errors import UsageError
-from charrnn.core.model import CharRNN
-from charrnn.core.ops import Ids
 from charrnn.core.sample import DIVERGED, Mask, Settings, check_filters, diverged, sample_rng
 from charrnn.core.vocab import Vocab
 from charrnn.parallel import mpi
@@ -107,14 +105,14 @@ class SampleWriter:
 
 
 def samples(
-    model: CharRNN, vocab: Vocab, prompt: Ids, seed: int, count: int, options: SampleOptions, cores: int = 1
+    prompt: PromptState, vocab: Vocab, seed: int, count: int, options: SampleOptions, cores: int = 1
 ) -> Iterator[Piece]:
-    """Yield the pieces of samples 0 … count-1, in order, which continue the ids of a prompt (N,), N ≥ 1.
+    """Yield the pieces of samples 0 … count-1, in order, which continue a prompt.
 
     Sample i depends on the seed and on i, not on the count or the cores. Without a length the first samples may have
     no end, and none is started before they have ended. Raises DivergedError if logits are not finite.
     """
-    write = SampleTask(PromptState(model, prompt), vocab, seed, options)
+    write = SampleTask(prompt, vocab, seed, options)
     rounds = 1 + -(-(count - 1) // LANES)
     if mpi.ranks and rounds > 1 and options.length is not None:
         return sort_pieces(write_on_ranks(write, count, min(cores, rounds), mpi.ranks))

@@ -9,6 +9,7 @@ class Stops:
     def __init__(self, stops: Sequence[str]) -> None:
         self.stops = stops
         self.held = ""
+        self.found = ""  # the stop that has come
 
     def push(self, piece: str) -> tuple[str, bool]:
         """Return the text that can be written, and whether a stop has come; the sample ends before it.
@@ -18,8 +19,9 @@ class Stops:
         text = self.held + piece
         found = [(at + len(stop), at) for stop in self.stops if (at := text.find(stop)) >= 0]
         if found:
-            self.held = ""
-            return text[: min(found)[1]], True
+            end, at = min(found)
+            self.held, self.found = "", text[at:end]
+            return text[:at], True
         starts = [n for stop in self.stops for n in range(1, len(stop)) if text.endswith(stop[:n])]
         certain = len(text) - max(starts, default=0)
         self.held = text[certain:]

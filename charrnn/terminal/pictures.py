@@ -7,19 +7,21 @@ from functools import partial
 from itertools import chain, groupby, islice
 from typing import TextIO
 
-from charrnn.plots.display_width import visible
-from charrnn.plots.heatmap import Cluster, Heatmap, Scale, fold, text_colour
+from charrnn.plots.display_width import cells, padded, visible
+from charrnn.plots.heatmap import Cluster, Heatmap, Scale, fold, symbol, text_colour
 from charrnn.plots.terminal_chart import BRAILLE, MAX_COLUMNS, Points, chart
 from charrnn.terminal.card import wrapped
 from charrnn.terminal.streams import can_show, columns, has_color, is_terminal
 
+TOO_WIDE = "·"  # for a guess that takes more cells than the character
 CHANNEL_LEVELS = ("00", "5f", "87", "af", "d7", "ff")  # of the colour cube that terminals have
 
 
 def heatmap_lines(heatmap: Heatmap, stream: TextIO) -> Iterator[str]:
     """Yield a heat map line by line: title, key, text; without colours with a line of marks below each line.
 
-    On a terminal, lines are folded at its width. The only escape sequences in the output are those of colours.
+    Below each line are the guesses for its characters, if there are any. On a terminal, lines are folded at its width.
+    The only escape sequences in the output are those of colours.
     """
     lines = heatmap.lines()
     first = list(islice(lines, 1))  # an error in reading the text is raised before anything is drawn
@@ -33,7 +35,9 @@ def heatmap_lines(heatmap: Heatmap, stream: TextIO) -> Iterator[str]:
         yield "\n".join(wrapped(scale.note, room)) + "\n"
     yield "\n"
     for line in chain(first, lines):
-        yield from map(draw, fold(line, room))
+        for row in fold(line, room):
+            yield draw(row)
+            yield from guess_rows(row, in_color)
 
 
 def colored(row: Sequence[Cluster], codes: Sequence[str]) -> str:
@@ -47,6 +51,22 @@ def marked(row: Sequence[Cluster], marks: str) -> str:
     """Return a row of a text without colours, and below it the mark of each character's level."""
     below = "".join(cluster.cells * ("?" if cluster.level is None else marks[cluster.level]) for cluster in row)
     return "".join(cluster.drawn for cluster in row).rstrip() + "\n" + below.rstrip() + "\n"
+
+
+def guess_rows(row: Sequence[Cluster], in_color: bool) -> Iterator[str]:
+    """Yield below a row of a text the guesses for each character: the likeliest, the second, and so on.
+
+    With colours, guesses that came true are bold and the others dim.
+    """
+    for k in range(max((len(cluster.guesses) for cluster in row), default=0)):
+        texts = list[str]()
+        for cluster in row:
+            guess = cluster.guesses[k][0] if k < len(cluster.guesses) else " "
+            drawn = guess if guess == " " else symbol(guess)
+            drawn = padded(drawn if cells(drawn) <= cluster.cells else TOO_WIDE, cluster.cells)
+            code = "1" if guess == cluster.text else "2"
+            texts.append(f"\x1b[{code}m{drawn}\x1b[0m" if in_color else drawn)
+        yield "".join(texts).rstrip() + "\n"
 
 
 def color_codes(scale: Scale) -> list[str]:

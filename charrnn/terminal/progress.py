@@ -1,13 +1,16 @@
-"""The progress of training on stderr: a bar that moves, or plain lines. Only this module imports tqdm, when needed."""
+"""Progress on stderr: of training a bar that moves, or plain lines; of other long work a line on a terminal alone.
+
+Only this module imports tqdm, when needed.
+"""
 
 import json
 import math
 import sys
 import time
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING, Never, Self
 
 from charrnn.plots import display_width
-from charrnn.plots.display_width import visible
+from charrnn.plots.display_width import one_line, visible
 from charrnn.plots.loss_curve import SPARKS, Trace
 from charrnn.terminal.streams import NOTES, can_overwrite, can_show, columns, has_color, say
 
@@ -23,6 +26,10 @@ LAYOUTS = {  # of the bar, by the least columns that each needs: time left, spee
     40: "{percentage:3.0f}% {bar} {remaining} left, {postfix.bits:.2f} bits {postfix.sparkline}",
     0: "{percentage:3.0f}% {remaining} left, {postfix.bits:.2f} bits",
 }
+PATIENCE_SECONDS = 2.0  # of work without progress
+REDRAW_SECONDS = 0.2
+KNOWN_END = "{desc}: {percentage:3.0f}% {bar} {remaining} left"
+NO_END = "{desc}: {n:,} characters, {elapsed}"
 SAMPLE_MARGIN = "  | "  # before each line of a preview
 
 
@@ -130,3 +137,46 @@ class Progress:
         if self.bar is not None:
             self.bar.total = steps
             self.bar.close()
+
+
+class Wait:
+    """A line on a terminal about work that takes more than PATIENCE_SECONDS, erased at its end.
+
+    It is a context, and called with each number of characters that are done, of `total` if that is known.
+    """
+
+    def __init__(self, what: str, total: int | None = None, quiet: bool = False) -> None:
+        self.what, self.total, self.done = what, total, 0
+        self.is_shown = not quiet and can_overwrite(sys.stderr)
+        self.started = time.monotonic()
+        self.next_line = self.started + PATIENCE_SECONDS  # the time of it
+        self.has_line = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __call__(self, chars: int) -> None:
+        """Count characters that are done; show all of them from time to time."""
+        self.done += chars
+        now = time.monotonic()
+        if self.is_shown and now >= self.next_line:
+            NOTES.write(f"\r{self.line(now - self.started)}\x1b[K")
+            self.next_line, self.has_line = now + REDRAW_SECONDS, True
+
+    def line(self, seconds: float) -> str:
+        """Return the line after a number of seconds, one column narrower than the terminal."""
+        from tqdm import tqdm
+
+        is_known = self.total is not None and self.done <= self.total
+        return tqdm.format_meter(
+            self.done,
+            self.total if is_known else None,  # type: ignore[arg-type]  # tqdm's own default
+            seconds,
+            ncols=columns(sys.stderr) - 1,
+            prefix=one_line(self.what),
+            bar_format=KNOWN_END if is_known else NO_END,
+        )
+
+    def __exit__(self, *exception: object) -> None:
+        if self.has_line:
+            NOTES.write("\r\x1b[K")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TextIO
 
-from charrnn.plots import display_width
+from charrnn.plots.display_width import cells, padded, visible
 from charrnn.terminal.streams import has_color, is_terminal
 
 
@@ -11,18 +11,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO) ->
     """Return a table as text: with its head and aligned columns on a terminal, otherwise the rows alone, with tabs."""
     if not is_terminal(stream):
         return "".join("\t".join(row) + "\n" for row in rows)
-    shown = [[display_width.visible(cell) for cell in row] for row in (head, *rows)]
+    shown = [[visible(cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(cells, column)) for column in zip(*shown, strict=True)]
     lines = ["  ".join(map(padded, row, widths)).rstrip() for row in shown]
     first = f"\x1b[1m{lines[0]}\x1b[0m" if has_color(stream) else lines[0]
     return "\n".join([first, *lines[1:]]) + "\n"
-
-
-def padded(text: str, width: int) -> str:
-    """Return text with blanks up to a width in terminal cells."""
-    return text + " " * (width - cells(text))
-
-
-def cells(text: str) -> int:
-    """Return how many terminal cells a text takes."""
-    return sum(map(display_width.width, text))

@@ -251,7 +251,7 @@ def test_the_likeliest_next_characters() -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ("--lines --per-char", "--lines and --per-char: give one of them"),
+        ("--lines --next 3", "--lines and --next: give one of them"),
         ("--next 3 --per-char", "give one of them"),
         ("--lines --dynamic", "--dynamic scores whole texts"),
         ("--next 2 --against-baselines", "--against-baselines scores whole texts"),

@@ -89,6 +89,55 @@ def test_a_closed_pipe_ends_a_picture_quietly() -> None:
         assert to_nobody("eval", "-q", option).code == 0
 
 
+def test_the_likeliest_characters_are_below_each_character_and_in_json() -> None:
+    records = eval_short("--heatmap", "--top", 2, "--json").records
+    assert [{k: v for k, v in record.items() if k != "top"} for record in records] == eval_short(
+        "--per-char", "--json"
+    ).records
+    plain = eval_short("--heatmap").text.split("\n")
+    rows = eval_short("--heatmap", "--top", 2).text.split("\n")
+    assert rows[3::4] == plain[3::2]
+    assert rows[4::4] == plain[4::2]
+    signs = {"\n": "↵", "\t": "␉", "\x1b": "␛"}
+    for k in range(2):
+        drawn = [signs.get(r["top"][k][0], r["top"][k][0]) if "top" in r else " " for r in records]
+        assert rows[5 + k] == ("".join(drawn[:15]) + drawn[15] + "".join(drawn[16:23])).rstrip()
+    for record in records:
+        top = record.get("top", [])
+        assert [share for _, share in top] == sorted((share for _, share in top), reverse=True)
+        assert record["rank"] != 1 or top[0] == [record["char"], record["probability"]]
+
+
+def test_with_lines_each_line_is_read_as_a_text_of_its_own() -> None:
+    text = "7 hens\n3 größere ☃ foxes\nfox"
+    args = ("eval", "-m", "a", "-q", "--per-char")
+    alone = [ok(*args, "-", input=line.encode()).text for line in text.splitlines(keepends=True)]
+    together = ok(*args, "--lines", "-", input=text.encode())
+    assert together.text == "".join(alone) != ok(*args, "-", input=text.encode()).text
+    whole = ok("eval", "-m", "a", "--heatmap", "--lines", "--json", "-", input=text.encode())
+    assert whole.out == ok(*args, "--lines", "--json", "-", input=text.encode()).out
+    assert whole.err == "-: left out 1 characters that the model does not know\n"
+
+
+def test_what_is_ignored_in_lines_has_no_figures() -> None:
+    args = ("eval", "-m", "a", "-q", "--per-char", "--lines", "--ignore", "[0-9]+ ", "-")
+    rows = [row.split("\t") for row in ok(*args, input=b"77 hens\n").text.splitlines()]
+    assert [row[0] == "-" for row in rows] == [True] * 3 + [False] * 5
+    (score,) = ok("eval", "-m", "a", "-q", "--lines", "--ignore", "[0-9]+ ", "-", input=b"77 hens\n").text.splitlines()
+    assert sum(float(row[0]) for row in rows[3:]) / 5 == pytest.approx(float(score.split("\t")[0]), abs=2e-4)
+
+
+def test_colours_follow_the_quantiles_of_the_text() -> None:
+    Path("b.txt").write_text(TEXT)
+    shown = ok("eval", "-m", "a", "-q", "--heatmap", "--color", "always", "b.txt").text
+    _, key, _, body = shown.split("\n", 3)
+    codes = re.findall(r"\x1b\[(38[0-9;]+)m", key)
+    assert len(codes) == 8
+    shares = [sum(map(len, re.findall(rf"\x1b\[{code}m([^\x1b]*)", body))) / len(TEXT) for code in codes]
+    assert shares == pytest.approx([0.5, 0.15, 0.13, 0.09, 0.06, 0.04, 0.02, 0.01], abs=0.06)
+    assert "↵" in body
+
+
 # ---- --neurons and --neuron ----
 
 
@@ -139,10 +188,14 @@ def test_pictures_are_written_to_files_and_stdout_stays_empty() -> None:
     )
     html = Path("p.html").read_text()
     assert html.startswith("<!DOCTYPE html>")
-    assert re.findall(r'title="([\d.]+|unknown)"', html)[-5:]
     bits = [row.split("\t")[0] for row in eval_short("--per-char").text.splitlines()]
-    titles = re.findall(r'title="([^"]*)"', html)
-    assert titles == ["unknown" if figure == "-" else f"{float(figure):.2f}" for figure in bits]
+    titles = [title.split(" | ") for title in re.findall(r'title="([^"]*)"', html)]
+    assert [title[0] for title in titles] == ["unknown" if figure == "-" else f"{float(figure):.2f}" for figure in bits]
+    expected = [record.get("top", []) for record in eval_short("--heatmap", "--top", 3, "--json").records]
+    assert [len(title[1].split(", ")) if title[1:] else 0 for title in titles] == [len(top) for top in expected]
+    assert [title[1].rsplit(" ")[-1] for title in titles if title[1:]] == [
+        f"{top[2][1]:.0%}" for top in expected if top
+    ]
     svg = ElementTree.parse("p.svg").getroot()
     assert "größere" in "".join(svg.itertext()).replace("\n", "")
     assert eval_short("--heatmap", "--html", "p.html").err == ""
@@ -174,7 +227,10 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_file() -> None:
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (["--heatmap", "--lines"], 2, ["--lines and --heatmap", "give one"]),
+        (["--neurons", "--lines"], 2, ["--lines and --neurons", "give one"]),
+        (["--per-char", "--top", "3"], 2, ["--top: needs --heatmap"]),
+        (["--heatmap", "--lines", "--score", "max"], 2, ["--score: needs --lines without --heatmap"]),
+        (["--heatmap", "--lines", "--threshold", "3"], 2, ["--threshold 3: needs --lines without --heatmap"]),
         (["--html", "p.html", "--lines"], 2, ["--html p.html", "--heatmap"]),
         (["--neuron", "1:0"], 2, ["--neuron 1:0", "layer 0 to 0", "unit 0 to 15"]),
         (["--neuron", ""], 2, ["LAYER:UNIT"]),

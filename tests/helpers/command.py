@@ -4,6 +4,8 @@ import fcntl
 import json
 import os
 import pty
+import re
+import select
 import shutil
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import charrnn as package
 
@@ -200,6 +202,60 @@ def on_terminal(
     with ThreadPoolExecutor() as pool:
         out, err = pool.map(drained, [reader for reader, _ in ends.values()])
     return Result(process.wait(), out, err.decode())
+
+
+class Conversation:
+    """The command on a terminal of its own, with which a person talks line by line."""
+
+    OWN_TERMINAL = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)"  # Ctrl-C is a signal
+
+    def __init__(self, *args: object, env: Env | None = None) -> None:
+        self.screen, stream = pty.openpty()
+        termios.tcsetwinsize(stream, (24, 200))
+        self.process = subprocess.Popen(
+            command(*args, prelude=self.OWN_TERMINAL),
+            stdin=stream,
+            stdout=stream,
+            stderr=stream,
+            env={**ENVIRONMENT, **(env or {})},
+        )
+        os.close(stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self.screen)
+        self.process.kill()
+        self.process.wait()
+
+    def type(self, keys: str) -> None:
+        os.write(self.screen, keys.encode())
+
+    def shown(self, until: str = "\n> ") -> str:
+        """Return what the terminal shows up to its next prompt, or to another text."""
+        seen = ""
+        while not seen.endswith(until) and len(seen) < 1 << 20:
+            if not select.select([self.screen], [], [], 60)[0]:
+                raise AssertionError(f"no {until!r} after {seen!r}")
+            seen += os.read(self.screen, 1).decode("latin-1")
+            seen = re.sub(r"\x1b\[\?2004[hl]\r?|\r", "", seen)  # what readline tells the terminal
+        return seen.encode("latin-1").decode().removesuffix(until)
+
+    def says(self, line: str) -> str:
+        """Return what the terminal shows after a line that is typed, without the line."""
+        self.type(f"{line}\n")
+        typed, _, rest = self.shown().partition("\n")
+        assert typed == line
+        return rest
+
+    def ended(self) -> int:
+        """Return the exit code after Ctrl-D."""
+        self.type("\x04")
+        with suppress(OSError):
+            while os.read(self.screen, 1 << 16):
+                pass
+        return self.process.wait(60)
 
 
 def to_nobody(*args: object, stream: str = "stdout") -> Result:

@@ -16,9 +16,11 @@ from charrnn.plots.heatmap import (
     Heatmap,
     Palette,
     Piece,
+    described,
     diverging_scale,
     fold,
     luminance,
+    quantile_scale,
     text_colour,
 )
 
@@ -97,6 +99,28 @@ def test_diverging_levels_have_zero_in_the_middle_and_the_largest_value_at_the_e
     assert float(scale.labels[level]) == pytest.approx(max(-0.8, min(0.8, value)), abs=0.11)
 
 
+def test_levels_by_quantiles_have_fixed_shares_of_the_text() -> None:
+    values = np.concatenate([np.random.default_rng(0).exponential(size=1000), [math.nan]])
+    scale = quantile_scale(values)
+    levels = [scale.level(value) for value in values.tolist()]
+    assert [levels.count(k) for k in range(8)] == [500, 150, 130, 90, 60, 40, 20, 10]
+    assert levels[-1] is None
+    assert scale.labels[0] == f"<{np.median(values[:-1]):.2f}"
+    assert len(scale.labels) == 8
+    assert quantile_scale(np.array([math.nan])).level(2.5) == 2
+    assert {quantile_scale(np.zeros(9)).level(0)} == {7}
+
+
+def test_guesses_go_with_the_first_code_point_of_a_cluster_and_are_described() -> None:
+    tops = [[("e", 0.61), (" ", 0.2)], [("x", 1.0)], []]
+    (line,) = Heatmap("a", BITS, [("e\u0301b", np.zeros(3), tops)]).lines()
+    assert [cluster.guesses for cluster in line] == [tops[0], []]
+    assert described(tops[0]) == "e 61%, ␣ 20%"
+    assert (
+        described([("\n", 0.5), ("\t", 0.25), ("\x1b", 0.125), ("\u0301", 0.1)]) == "↵ 50%, ␉ 25%, ␛ 12%, ◌\u0301 10%"
+    )
+
+
 # ---- lines ----
 
 
@@ -111,7 +135,7 @@ def test_no_character_and_no_value_is_lost_in_any_division_into_pieces(texts: li
     assert [value for cluster in found for value in cluster.values] == [n / 7 for n in range(len("".join(texts)))]
     assert [cluster.text for line in lines for cluster in line[:-1] if cluster.text == "\n"] == []
     assert all(cluster.cells >= 1 for cluster in found)
-    joined = "".join(texts), np.concatenate([np.empty(0), *(numbers for _, numbers in pieces)])
+    joined = "".join(texts), np.concatenate([np.empty(0), *(piece[1] for piece in pieces)])
     assert list(Heatmap("a", BITS, [joined]).lines()) == lines
 
 

@@ -54,6 +54,14 @@ def test_every_run_of_one_level_is_one_background_and_one_text_in_its_own_cells(
     assert texts[-5:] == ["ab", "猫", "c", "↵", "<"]
 
 
+def test_a_character_with_guesses_has_a_cell_for_the_pointer() -> None:
+    tops = [[("<", 0.61), ("b", 0.2)], []]
+    svg = ElementTree.fromstring(text_svg([Heatmap("a", BITS, [("猫b", np.array([0.5, 1.25]), tops)])]))
+    (cell,) = [part for part in svg.iter(f"{SVG}rect") if part.get("class") == "h"]
+    assert cell.findtext(f"{SVG}title") == "0.50 | < 61%, b 20%"
+    assert ("h", 0, 0, 2) in places(svg, "rect")
+
+
 def test_it_loads_nothing_and_has_styles_for_light_and_dark_mode() -> None:
     svg = drawn("a")
     light, dark = (svg.findtext(f"{SVG}style") or "").split("@media(prefers-color-scheme:dark)")

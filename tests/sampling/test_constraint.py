@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from charrnn.core.model import CharRNN
 from charrnn.core.vocab import Vocab, codes_of
 from charrnn.sampling.constraint import Constraint, Constraints, Finish
+from charrnn.sampling.incremental import PromptState
 from charrnn.sampling.samples import Piece, SampleOptions, samples
 from tests.helpers.models import V, tiny_model
 
@@ -59,7 +60,8 @@ def write(count: int, *scripts: Sequence[str], **options: object) -> list[Piece]
 
     texts: dict[int, Piece] = {}
     settings = {"length": 30, "constraints": constraints} | options
-    for piece in samples(memoryless(), LETTERS, np.array([0]), 3, count, SampleOptions(**settings)):  # type: ignore[arg-type]
+    start = PromptState(memoryless(), np.array([0]))
+    for piece in samples(start, LETTERS, 3, count, SampleOptions(**settings)):  # type: ignore[arg-type]
         before = texts.get(piece.sample, Piece(piece.sample, "")).text
         texts[piece.sample] = piece._replace(text=before + piece.text)
     return list(texts.values())

@@ -71,6 +71,30 @@ def test_a_prompt_of_any_length_is_read_to_its_end(prompt_length: int) -> None:
     assert_steps_equal_windows(model_of("gru", "everything"), prompt_length, 1e-13)
 
 
+@every_network
+@every_cell
+def test_a_prompt_can_be_read_in_parts_and_reports_what_is_read(cell: str, network: str) -> None:
+    model, (prompt, _), read = model_of(cell, network), texts(PROMPT_STEPS + 9), list[int]()
+    start = PromptState(model, prompt[:3])
+    whole = start.after(prompt[3:], read.append)
+    assert read == [PROMPT_STEPS, 6]
+    assert start.after(prompt[:0]).last_id == start.last_id == prompt[2]
+    for state, length in ((start, 3), (whole, len(prompt))):
+        text = IncrementalModel(state, B)
+        assert_allclose(text.step()[0], windowed(model, prompt[:length]), rtol=0, atol=1e-13)
+
+
+def test_reading_can_be_stopped_and_leaves_the_start_as_it_was() -> None:
+    def stop(count: int) -> None:
+        raise KeyboardInterrupt
+
+    model, (prompt, _) = model_of("gru", "lines"), texts(9)
+    start = PromptState(model, prompt[:3])
+    with pytest.raises(KeyboardInterrupt):
+        start.after(prompt[3:], stop)
+    assert_allclose(IncrementalModel(start, B).step()[0], windowed(model, prompt[:3]), rtol=0, atol=1e-13)
+
+
 @every_cell
 def test_the_input_table_is_optional(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incremental, "MAX_TABLE_SIZE", V)

@@ -14,6 +14,7 @@ from charrnn.core.sample import DIVERGED, nats, sample_rng
 from charrnn.core.vocab import Vocab, codes_of
 from charrnn.sampling import batched
 from charrnn.sampling import samples as module
+from charrnn.sampling.incremental import PromptState
 from charrnn.sampling.samples import LANES, Piece, SampleOptions, SampleWriter, samples, sort_pieces, task_ranges
 from tests.helpers.files import cell_settings
 from tests.helpers.models import tiny_model
@@ -33,7 +34,7 @@ def write(model: CharRNN, count: int, seed: int = 5, prompt: Ids | None = None, 
     """Write samples, and join the pieces of each."""
     texts, parts, cores = list[Text](), "", options.pop("cores", 1)
     start = np.array([1, 2]) if prompt is None else prompt
-    for piece in samples(model, LETTERS, start, seed, count, SampleOptions(**options), cores):
+    for piece in samples(PromptState(model, start), LETTERS, seed, count, SampleOptions(**options), cores):
         assert piece.sample == len(texts)
         parts += piece.text
         if piece.finish:
@@ -104,7 +105,7 @@ def test_all_processes_write_tasks_and_no_worker_is_left(monkeypatch: pytest.Mon
     alone = write(model, 30, **options)
     for cores in (2, 3, 50):
         assert write(model, 30, **options, cores=cores) == alone
-    first = samples(model, LETTERS, np.array([1]), 5, 30, SampleOptions(length=9), 3)
+    first = samples(PromptState(model, np.array([1])), LETTERS, 5, 30, SampleOptions(length=9), 3)
     assert next(first).sample == 0
     first.close()  # type: ignore[attr-defined]  # a generator
     with pytest.raises(ChildProcessError):
@@ -127,7 +128,7 @@ def test_the_random_numbers_of_a_sample_depend_only_on_seed_and_index() -> None:
 
 def test_samples_come_in_order_and_the_first_one_while_it_is_written() -> None:
     model = tiny_model()
-    pieces = samples(model, LETTERS, np.array([1]), 1, 3, SampleOptions(length=None))
+    pieces = samples(PromptState(model, np.array([1])), LETTERS, 1, 3, SampleOptions(length=None))
     assert {piece.sample for piece in islice(pieces, 5)} == {0}
     done: Any = "length"
     mixed = [Piece(1, "d", done), Piece(0, "a"), Piece(2, "e"), Piece(0, "b"), Piece(0, "c", done), Piece(2, "f", done)]
@@ -142,7 +143,7 @@ def test_the_text_of_a_slow_model_comes_character_by_character(monkeypatch: pyte
     model = tiny_model()
     expected = write(model, 2, length=50)
     monkeypatch.setattr(batched, "BURST_SECONDS", -1.0)
-    pieces = list(samples(model, LETTERS, np.array([1, 2]), 5, 1, SampleOptions(length=50)))
+    pieces = list(samples(PromptState(model, np.array([1, 2])), LETTERS, 5, 1, SampleOptions(length=50)))
     assert [len(piece.text) for piece in pieces] == [1] * 50
     assert write(model, 2, length=50) == expected
 

@@ -33,3 +33,4 @@ def test_a_text_ends_before_its_first_stop_however_it_is_cut_into_pieces(
         could_begin = [n for stop in stops for n in range(1, len(stop)) if whole.endswith(stop[:n])]
         assert len(matcher.held) == max(could_begin, default=0)  # neither more nor less is held back
     assert (written + matcher.held, stopped) == naive(text, stops)
+    assert (matcher.found in stops, text.startswith(written + matcher.found)) == (stopped, True)

@@ -140,3 +140,16 @@ def test_a_long_text_is_drawn_as_it_is_read_and_not_kept_in_memory() -> None:
     assert sum(1 for _ in islice(lines, 3000)) == 3000
     assert tracemalloc.get_traced_memory()[0] < before + 50_000
     tracemalloc.stop()
+
+
+# ---- guesses ----
+
+
+def test_guesses_are_below_each_row_and_those_that_came_true_are_bold() -> None:
+    tops = [[("a", 0.9), ("猫", 0.1)], [("b", 0.5)], [("猫", 0.5), ("\n", 0.1)], []]
+    heatmap = Heatmap("title", BITS, [("ab猫c", np.zeros(4), tops)])
+    assert drawn(heatmap, "never").split("\n")[-5:] == ["ab猫c", "", "ab猫", "· ↵", ""]
+    *_, first, second, _ = drawn(heatmap, "always").split("\n")
+    bold, dim = "\x1b[1m{}\x1b[0m".format, "\x1b[2m{}\x1b[0m".format
+    assert first == bold("a") + bold("b") + bold("猫") + dim(" ")
+    assert second == dim("·") + dim(" ") + dim("↵ ") + dim(" ")

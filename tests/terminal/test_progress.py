@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from charrnn.checkpoint.store import CheckpointStore
-from charrnn.terminal.progress import LAYOUTS, Progress, layout, two_lines
+from charrnn.terminal.progress import LAYOUTS, Progress, Wait, layout, two_lines
 from tests.conftest import Run
 from tests.helpers.command import NETWORK, Result, charrnn, ok, on_terminal
 
@@ -176,3 +176,34 @@ def test_an_invalid_interval_is_refused_by_name(work: Path) -> None:
     for value in ("often", "0s", "-1"):
         result = charrnn("train", "a.txt", "--sample-every", value)
         assert (result.code, result.err.split(":")[1].split(" ")[1]) == (2, "--sample-every")
+
+
+# ---- other long work ----
+
+NO_PATIENCE = "import charrnn.terminal.progress as p; p.PATIENCE_SECONDS = p.REDRAW_SECONDS = -1"
+
+
+def test_a_long_prompt_shows_how_far_it_is_read_and_the_line_is_erased(model: Path) -> None:
+    line = ("sample", "a", "--prompt-file", "a.txt", "-n", 5, "--seed", 1)
+    result = on_terminal(*line, streams="stderr", prelude=NO_PATIENCE, columns=60)
+    shown = re.split(r"\r", result.err)
+    assert re.fullmatch(r"reading the prompt: +\d+% ▏?\S*[█▏▎▍▌▋▊▉ ]+ 00:00 left\x1b\[K", shown[1])
+    percents = [int(*re.findall(r"(\d+)%", part)) for part in shown[1:-1]]
+    assert percents == sorted(percents)
+    assert (len(percents) > 3, percents[-1]) == (True, 100)
+    assert max(len(part.removesuffix("\x1b[K")) for part in shown) < 60
+    assert shown[-1] == "\x1b[K"
+    quick, quiet = on_terminal(*line, streams="stderr"), on_terminal(*line, "-q", prelude=NO_PATIENCE)
+    assert (quick.err, quiet.err) == ("", "")
+    assert charrnn(*line, prelude=NO_PATIENCE).err == ""
+    assert quick.out == result.out
+
+
+def test_work_of_unknown_length_shows_what_is_done() -> None:
+    assert Wait("a\nb.txt").line(65) == "a␊b.txt: 0 characters, 01:05"
+    wait = Wait("b", 10)
+    wait.done = 5
+    assert wait.line(7).startswith("b:  50% ")
+    assert wait.line(7).endswith("00:07 left")
+    wait.done = 12345  # more than was expected
+    assert wait.line(7) == "b: 12,345 characters, 00:07"
