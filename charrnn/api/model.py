@@ -38,7 +38,7 @@ from charrnn.core.ops import Array, Ids
 from charrnn.core.score import Score, bits
 from charrnn.core.state import Origin
 from charrnn.core.vocab import Vocab
-from charrnn.parallel.products import each_within, library_call, single_threaded_products
+from charrnn.parallel.products import each_within, single_threaded_products
 from charrnn.sampling.alphabet import alphabet
 from charrnn.sampling.batched import generate
 
@@ -169,7 +169,7 @@ class Model:
                     yield "".join(parts)
                     del parts[1:]
 
-        return each_within(lambda: library_call(cores), texts())
+        return each_within(single_threaded_products, texts())
 
     def continuation(self, prompt: str, rng: np.random.Generator, temperature: float) -> Iterator[str]:
         """Yield characters that continue a prompt, endlessly, drawn from `rng`.

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from charrnn.api.model import Model, load_file
+from charrnn.api.sampling import whole
 from charrnn.checkpoint.store import CheckpointStore
+from charrnn.core.config import require
 from charrnn.core.errors import UsageError
 from charrnn.core.train import EvalReport, Report, StepReport
 from charrnn.parallel.products import each_within, library_call
@@ -156,6 +158,7 @@ def prepared(texts: Sequence[str | PathLike[str]], options: Mapping[str, Any]) -
         raise UsageError(f"preset {preset!r}: must be {' or '.join(PRESETS)}")
     sources, model = tuple(fspath(text) for text in texts), options.get("model")
     resume, threads = bool(options.get("resume")), options.get("threads")
+    require(threads is None or whole(threads, "threads") > 0, "threads", threads, "1 or more")
     given = {name: value for name, value in options.items() if name in NAMES}
     request = Request(
         sources,
