@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from charrnn.api.model import Model, load_file
-from charrnn.api.sampling import whole
+from charrnn.api.sampling import several, whole
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.core.config import require
 from charrnn.core.errors import UsageError
@@ -44,7 +44,7 @@ class TrainingOptions(TypedDict, total=False):
     force: bool
     init_from: str
     preset: str
-    ignore: Sequence[str]
+    ignore: str | Sequence[str]
     save_every: str | int  # a time such as "30s", or steps
     keep_going: bool
     threads: int
@@ -167,7 +167,7 @@ def prepared(texts: Sequence[str | PathLike[str]], options: Mapping[str, Any]) -
         resume,
         bool(options.get("force")),
         options.get("init_from"),
-        tuple(options.get("ignore", ())),
+        several(options.get("ignore", ())),
     )
     save_every = str(options.get("save_every", "30s"))
     Timer(save_every, "save_every")

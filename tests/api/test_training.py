@@ -32,7 +32,7 @@ def steps_of(reports: Sequence[object]) -> list[int]:
     ("options", "command"),
     [
         ({"seed": 3}, ["--seed", 3]),
-        ({"lines": True, "dropout": 0.2, "ignore": ["[0-9]"]}, ["--lines", "--dropout", 0.2, "--ignore", "[0-9]"]),
+        ({"lines": True, "dropout": 0.2, "ignore": "[0-9]"}, ["--lines", "--dropout", 0.2, "--ignore", "[0-9]"]),
         (
             {"cell": "lstm", "val_fraction": 0.2, "eval_every": 3},
             ["--cell=lstm", "--val-fraction", 0.2, "--eval-every=3"],
