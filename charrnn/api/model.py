@@ -26,6 +26,7 @@ from charrnn.api.sampling import (
     ignored,
     number,
     pieces,
+    several,
     whole,
 )
 from charrnn.checkpoint.export import torch_state_dict
@@ -38,7 +39,7 @@ from charrnn.core.ops import Array, Ids
 from charrnn.core.score import Score, bits
 from charrnn.core.state import Origin
 from charrnn.core.vocab import Vocab
-from charrnn.parallel.products import each_within, library_call, single_threaded_products
+from charrnn.parallel.products import each_within, single_threaded_products
 from charrnn.sampling.alphabet import alphabet
 from charrnn.sampling.batched import generate
 
@@ -169,7 +170,7 @@ class Model:
                     yield "".join(parts)
                     del parts[1:]
 
-        return each_within(lambda: library_call(cores), texts())
+        return each_within(single_threaded_products, texts())
 
     def continuation(self, prompt: str, rng: np.random.Generator, temperature: float) -> Iterator[str]:
         """Yield characters that continue a prompt, endlessly, drawn from `rng`.
@@ -200,7 +201,7 @@ class Model:
             return score_ids(self.network, [self.encoded(text)], self.vocab.start_id)
 
     def score_lines(
-        self, lines: str | Iterable[str], *, score: str = "mean", ignore: Sequence[str] | None = None
+        self, lines: str | Iterable[str], *, score: str = "mean", ignore: str | Sequence[str] | None = None
     ) -> Iterator["Line"]:
         """Yield the lines of a text, each scored on its own with its newline, as `charrnn eval --lines` does.
 
@@ -217,7 +218,7 @@ class Model:
         from charrnn.evaluation.anomaly import named_figure
         from charrnn.evaluation.lines import LineScorer, line_batches
 
-        figure, patterns = named_figure(score), self.origin.ignore if ignore is None else tuple(ignore)
+        figure, patterns = named_figure(score), self.origin.ignore if ignore is None else several(ignore)
         scorer = LineScorer(self.network, self.vocab, tuple(filter(None, patterns)))
         blocks = [as_read(lines, "lines")] if isinstance(lines, str) else map(whole_line, lines)
 

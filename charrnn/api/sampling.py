@@ -93,8 +93,7 @@ def checked_sampling(length: int | None, options: SamplingOptions) -> Sampling:
         given[name] = number(given[name], name)
     for name in given.keys() & {"top_k", "no_copy"}:
         given[name] = whole(given[name], name)
-    if isinstance(given.get("stop"), str):
-        given["stop"] = (given["stop"],)
+    given["stop"] = several(given.get("stop", ()))
     for name in given.keys() & {"grammar", "json_schema"}:
         given[name] = str(given[name])
     return Sampling(None if length is None else whole(length, "length"), **given)
@@ -190,6 +189,11 @@ def as_read(text: str, name: str) -> str:
     if not isinstance(text, str):
         raise UsageError(f"{name}: must be a str, not {type(text).__name__}")
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def several(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Return one text or several as several."""
+    return (texts,) if isinstance(texts, str) else tuple(texts)
 
 
 def whole(value: int, name: str) -> int:

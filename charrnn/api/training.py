@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from charrnn.api.model import Model, load_file
+from charrnn.api.sampling import several, whole
 from charrnn.checkpoint.store import CheckpointStore
+from charrnn.core.config import require
 from charrnn.core.errors import UsageError
 from charrnn.core.train import EvalReport, Report, StepReport
 from charrnn.parallel.products import each_within, library_call
@@ -42,7 +44,7 @@ class TrainingOptions(TypedDict, total=False):
     force: bool
     init_from: str
     preset: str
-    ignore: Sequence[str]
+    ignore: str | Sequence[str]
     save_every: str | int  # a time such as "30s", or steps
     keep_going: bool
     threads: int
@@ -157,6 +159,7 @@ def prepared(texts: Sequence[str | PathLike[str]], options: Mapping[str, Any]) -
         raise UsageError(f"preset {preset!r}: must be {' or '.join(PRESETS)}")
     sources, model = tuple(fspath(text) for text in texts), options.get("model")
     resume, threads = bool(options.get("resume")), options.get("threads")
+    require(threads is None or whole(threads, "threads") > 0, "threads", threads, "1 or more")
     given = {name: value for name, value in options.items() if name in NAMES}
     request = Request(
         sources,
@@ -165,7 +168,7 @@ def prepared(texts: Sequence[str | PathLike[str]], options: Mapping[str, Any]) -
         resume,
         bool(options.get("force")),
         options.get("init_from"),
-        tuple(options.get("ignore", ())),
+        several(options.get("ignore", ())),
     )
     save_every = str(options.get("save_every", "30s"))
     Timer(save_every, "save_every")

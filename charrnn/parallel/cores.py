@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import cache, partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -11,14 +12,16 @@ from typing import Any, Generic, TypeVar
 LIBRARIES = ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM", "BLIS_NUM")
 Result = TypeVar("Result")
 limit: int | None = None  # set by --threads; None allows all cores that the process may run on
+limit_of_call: ContextVar[int | None] = ContextVar("limit_of_call", default=None)  # the same, of a call of the library
 sharing = 1  # ranks of an MPI program that share these cores
 product_threads: int | None = None  # of a matrix product, where they are not those that the environment sets
 
 
 def core_count() -> int:
     """Return the number of cores that this process may use."""
-    if limit is not None:
-        return limit
+    chosen = limit_of_call.get() or limit
+    if chosen is not None:
+        return chosen
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS lacks it
     return max(1, cores // sharing)
 

@@ -45,14 +45,16 @@ def each_within(
 
 @contextmanager
 def library_call(threads: int | None) -> Iterator[None]:
-    """Use `threads` cores within the context, all if None, and one per product as single_threaded_products does."""
-    before = cores.limit
-    cores.limit = before if threads is None else min(threads, cores.core_count())
+    """Use at most `threads` cores within the context, all if None, and one for each product as below.
+
+    The limit is that of this thread alone, so that calls in other threads keep theirs.
+    """
+    token = cores.limit_of_call.set(threads and min(threads, cores.core_count()))
     try:
         with single_threaded_products():
             yield
     finally:
-        cores.limit = before
+        cores.limit_of_call.reset(token)
 
 
 @contextmanager

@@ -46,6 +46,8 @@ def test_the_card_names_the_network_the_text_and_the_best_validation(model: Path
     best = min(loaded.history, key=lambda each: each.val_nats_per_char)
     assert rows["held out"].endswith(f"best at step {best.step}")
     assert rows["file"] == "checkpoints/a.npz"
+    model.unlink()
+    assert set(rows) - set(re.findall("<th>(.*?)</th>", loaded._repr_html_())) == {"held out"}
 
 
 def test_the_styles_of_a_heat_map_apply_to_nothing_else_in_the_notebook(model: Path) -> None:

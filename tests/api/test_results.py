@@ -38,7 +38,7 @@ def test_lines_are_scored_as_by_the_command(loaded: charrnn.Model, score: str) -
 
 
 def test_what_is_ignored_costs_nothing(loaded: charrnn.Model) -> None:
-    (plain,), (ignored,) = (list(loaded.score_lines(["7 foxes"], ignore=each)) for each in ((), ("[0-9]",)))
+    (plain,), (ignored,) = (list(loaded.score_lines(["7 foxes"], ignore=each)) for each in ((), "[0-9]"))
     assert (plain.score.chars, ignored.score.chars) == (8, 7)
     with pytest.raises(UsageError, match="--score median"):
         loaded.score_lines("x", score="median")

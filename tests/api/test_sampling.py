@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,14 @@ def test_samples_differ_if_they_are_to_be_unique_and_end_where_the_pattern_says(
     assert all(re.fullmatch("[a-z]{2}", text) for text in found)
 
 
-def test_samples_are_the_same_on_any_number_of_cores_and_leave_nothing_changed() -> None:
+def test_samples_are_the_same_on_any_number_of_cores_and_in_several_threads() -> None:
     loaded = charrnn.load("a")
     one, two = (list(loaded.samples(70, "fox", 9, seed=2, threads=count)) for count in (1, 2))
     assert one == two
-    assert (cores.limit, cores.product_threads) == (None, None)
+    with ThreadPoolExecutor(4) as pool:
+        texts = list(pool.map(lambda seed: loaded.sample("fox", 60, seed=seed), range(8)))
+    assert texts == [loaded.sample("fox", 60, seed=seed) for seed in range(8)]
+    assert cores.product_threads is None
 
 
 def test_no_copy_copies_no_more_than_it_says() -> None:

@@ -4,14 +4,11 @@ import math
 import os
 import signal
 from collections import Counter
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from charrnn.checkpoint.store import CheckpointStore
-from charrnn.training.run import EARLY, EARLY_COST, early_validation_due
 from tests.conftest import Run
 from tests.helpers.command import (
     LONG,
@@ -34,22 +31,6 @@ def test_steps_are_saved_when_due_and_after_their_validation_but_not_during_it(w
     saves = Counter(event["step"] for event in result.events("save"))
     assert set(saves) == {0, 2, 4, 6}
     assert max(saves.values()) <= 2
-
-
-def test_a_run_with_a_budget_in_time_is_validated_early_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [10.0]
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    state = SimpleNamespace(step=3, history=[])
-    deadline = SimpleNamespace(start=10.0, per_validation=1.0)
-    due = partial(early_validation_due, state, deadline)  # type: ignore[arg-type]
-    assert not due()
-    now[0] = 10.0 + EARLY + 0.1
-    assert due()
-    deadline.per_validation = 2 * EARLY_COST
-    assert not due()
-    deadline.per_validation = 1.0
-    state.history.append((3, 2.0, 2.0))
-    assert not due()
 
 
 def test_an_early_validation_is_in_the_history_of_the_run(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
