@@ -1,7 +1,7 @@
 """What may follow the beginning of a text of a grammar: a chart parser (Earley 1970) whose positions are shared.
 
-An item is the rest of a production that is still to be read, and a continuation: the items that follow where its rule is
-complete. A position of a text is the set of its items. Earley's items refer to the position where their production
+An item is the rest of a production that is still to be read, and a continuation: the items that follow where its rule
+is complete. A position of a text is the set of its items. Earley's items refer to the position where their production
 began; a continuation has only what matters of it, is stored once however it was reached, and stands in for an item
 with nothing left to read (as in Leo 1991). So texts that can continue in the same ways share one Position, and the
 positions are the states of an automaton that is built as far as samples reach.
@@ -16,15 +16,14 @@ so that a sample keeps to its length, and never reaches a point from where it ca
 
 from collections.abc import Iterable
 from math import inf
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.core.errors import UsageError
-from charrnn.core.sample import Mask
-from charrnn.sampling.constraint import Finish
 from charrnn.sampling.grammar.context_free import NOTHING, WHOLE, CompiledGrammar, Rule, Terminal
+from charrnn.sampling.states import Choices, State, WholeConstraint
 
 MAX_POSITIONS = 50_000  # kept for all samples, then forgotten: some 100 MB
 
@@ -44,7 +43,7 @@ class Item(NamedTuple):
     """
 
     rest: int
-    continuation: Union[Continuation, Rule, None]
+    continuation: Continuation | Rule | None
     state: int = 0
 
 
@@ -63,25 +62,20 @@ def completed(items: Iterable[Item]) -> Items:
     return frozenset(item for item in found if item.rest != NOTHING or item == END)
 
 
-class Position:
+class Position(State):
     """A position of a text: the items that can begin there or continue, and what they need."""
 
     def __init__(self, chart: "Chart", kernel: Items) -> None:
         self.grammar = chart.grammar
-        self.followers: dict[int, Position] = {}  # by class
-        self.masks: dict[float, Mask] = {}  # by the length that is left
         items, waiting = self.predicted(kernel)
         continuations = chart.continuations_of(waiting)
-        self.may_end = END in items
         self.reading: list[tuple[Item, Terminal]] = []  # items with a terminal before the rest
         for rest, after, state in items:
             symbol = self.grammar.first[rest]
             if isinstance(symbol, Terminal):
                 after = continuations[after] if isinstance(after, Rule) else after
                 self.reading.append((Item(rest, after, state), symbol))
-        self.need = self.needs()
-        finite = self.need[self.need < inf]
-        self.most = float(finite.max()) if len(finite) else 0.0
+        super().__init__(chart.choices, self.needs(), END in items)
 
     def predicted(self, kernel: Items) -> tuple[dict[Item, None], dict[Rule, set[Item]]]:
         """Return the items, with all that follow from them before the next character, and what follows each rule.
@@ -131,45 +125,35 @@ class Position:
                 kernel.add(Item(rest, after, target))
         return completed(kernel)
 
-    def allowed(self, left: float) -> Mask:
-        """Return the symbols (V,) after which the text can be completed within `left` characters, the symbol included.
-
-        If nothing is left, those after which it could be completed at all: so a complete text differs from a cut one.
-        """
-        bound = left if 0 < left <= self.most else self.most + 1
-        if bound not in self.masks:
-            self.masks[bound] = (self.need < bound)[self.grammar.classes]
-            self.masks[bound].setflags(write=False)
-        return self.masks[bound]
-
 
 class Chart:
     """The positions and continuations of all samples of a grammar, each stored once."""
 
     def __init__(self, grammar: CompiledGrammar) -> None:
         self.grammar = grammar
-        self.class_of: list[int] = grammar.classes.tolist()
+        self.choices = Choices(grammar.classes, grammar.classes < grammar.K, "grammar")
         self.positions: dict[Items, Position] = {}
         self.continuations: dict[object, Continuation] = {}
         self.start = Position(
-            self, frozenset(Item(each, self.continuation(frozenset([END]))) for each in grammar.alternatives[Rule(WHOLE)])
+            self,
+            frozenset(Item(each, self.continuation(frozenset([END]))) for each in grammar.alternatives[Rule(WHOLE)]),
         )
 
     def __reduce__(self) -> tuple[type["Chart"], tuple[CompiledGrammar]]:
         """A copy in another process has the grammar, and finds the positions again."""
         return Chart, (self.grammar,)
 
-    def follower(self, position: Position, id: int) -> Position:  # noqa: A002
-        """Return the position after a symbol, which was allowed at `position`."""
-        c = self.class_of[id]
-        found = position.followers.get(c)
+    def follower(self, state: Position, id: int) -> Position:  # noqa: A002
+        """Return the position after a symbol, which was allowed at `state`."""
+        c = self.choices.class_of[id]
+        found = state.followers.get(c)
         if found is None:
-            kernel = position.kernel_after(c)
+            kernel = state.kernel_after(c)
             if len(self.positions) >= MAX_POSITIONS:
                 self.forget()
             if kernel not in self.positions:
                 self.positions[kernel] = Position(self, kernel)
-            found = position.followers[c] = self.positions[kernel]
+            found = state.followers[c] = self.positions[kernel]
         return found
 
     def forget(self) -> None:
@@ -216,7 +200,8 @@ class Chart:
         for rule in open_rules:
             reached = [rule]
             for each in reached:  # which grows meanwhile
-                reached += {item.continuation for item in open_rules[each]} & open_rules.keys() - {*reached}
+                named = (item.continuation for item in open_rules[each])
+                reached += {other for other in named if isinstance(other, Rule)} - {*reached}
             key = (rule, frozenset((each, open_rules[each]) for each in reached))
             if key not in self.continuations:
                 self.continuations[key] = made[rule] = Continuation()
@@ -262,41 +247,21 @@ def resolved(items: Iterable[Item], found: dict[Rule, Continuation]) -> Items:
     )
 
 
-class GrammarConstraint:
+class GrammarConstraint(WholeConstraint[Position]):
     """The state of one sample of up to `length` characters, which may end where the text so far is in the grammar.
 
     The ids of a prompt (N,) are the beginning of the text. Raises UsageError if no text of the grammar begins with
     them, or none fits into the length.
     """
 
-    finish: Finish = "grammar"
-
     def __init__(self, chart: Chart, prompt: Iterable[int] = (), length: float = inf) -> None:
-        self.chart, self.position, self.left = chart, chart.start, inf
+        position, name = chart.start, chart.grammar.name
         for n, id in enumerate(prompt):  # noqa: A001
-            if not self.position.allowed(inf)[id]:
+            if not position.choice(inf).continuing[id]:
                 advice = "--no-echo makes the prompt a context that the grammar does not apply to"
-                raise UsageError(
-                    f"{chart.grammar.name}: no text begins with the first {n + 1} characters of the prompt: {advice}"
-                )
-            self.advance(id)
-        self.left = length
-        needed = 0 if self.may_end else float(self.position.need.min()) + 1
+                raise UsageError(f"{name}: no text begins with the first {n + 1} characters of the prompt: {advice}")
+            position = chart.follower(position, id)
+        needed = 0 if position.may_end else float(position.need.min()) + 1
         if needed > length:
-            raise UsageError(
-                f"{chart.grammar.name}: a text needs {needed:.0f} characters: --length {length} is too small"
-            )
-
-    @property
-    def may_end(self) -> bool:
-        """Whether the text so far is in the grammar."""
-        return self.position.may_end
-
-    def allowed(self, drawable: Mask) -> Mask:
-        """Return the symbols (V,) after which the text can be completed within the remaining length."""
-        return self.position.allowed(self.left)
-
-    def advance(self, id: int) -> None:  # noqa: A002  # as in Constraint
-        """Add an id, which was allowed, to the text."""
-        self.position = self.chart.follower(self.position, id)
-        self.left -= 1
+            raise UsageError(f"{name}: a text needs {needed:.0f} characters: --length {length} is too small")
+        super().__init__(chart, position, length)

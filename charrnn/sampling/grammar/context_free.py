@@ -87,7 +87,7 @@ class Automaton:
         lengths = shortest_matches(self.transitions, self.may_end)
         self.shortest = float(lengths[0])
         self.after = lengths[self.transitions]
-        self.continues: list[bool] = (self.after < inf).any(axis=1).tolist()
+        self.continues = [bool(row.any()) for row in self.after < inf]
 
 
 class CompiledGrammar:
@@ -129,7 +129,7 @@ class CompiledGrammar:
             for parts in alternatives
             if all(self.shortest[part] < inf for part in parts)
         ]
-        self.first: list[Symbol | None] = [None]
+        self.first: list[Symbol] = [whole]  # that of NOTHING is not used
         self.next, self.tails = [NOTHING], [0.0]
         self.suffixes: dict[Alternative, int] = {(): NOTHING}
         self.alternatives: dict[Rule, list[int]] = {rule: [] for rule in rules}

@@ -40,11 +40,11 @@ def checked(schema: Any, place: str) -> Schema:
         return {}
     if not isinstance(schema, dict):
         raise UsageError(f"{place}: a schema is an object, true or false, not {json.dumps(schema)[:40]}")
-    schema = {key: each for key, each in schema.items() if key not in ANNOTATIONS and not key.startswith("x-")}
-    unknown = schema.keys() - APPLICATORS - set().union(*KEYWORDS.values())
+    found = {key: each for key, each in schema.items() if key not in ANNOTATIONS and not key.startswith("x-")}
+    unknown = found.keys() - APPLICATORS - set().union(*KEYWORDS.values())
     if unknown:
         raise UnsupportedError(", ".join(sorted(unknown)))
-    return schema
+    return found
 
 
 def referenced(root: Any, target: Any, place: str) -> Any:
