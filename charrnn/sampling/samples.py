@@ -31,7 +31,7 @@ from charrnn.sampling.incremental import PromptState
 from charrnn.sampling.stops import Stops
 
 LANES = 32  # 48 take a sixth less time per sample, but 32 are easier to share between two cores, and suit few samples
-MAX_TASK = 8 * LANES  # samples written in one task: the next tasks wait for the slowest of them
+MAX_TASK = 64 * LANES  # samples written in one task: if their lengths differ, lanes are idle at its end
 
 
 @dataclass(frozen=True)
