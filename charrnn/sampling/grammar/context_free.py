@@ -4,6 +4,7 @@ A grammar is usable if its start symbol has a text at all. Alternatives without 
 no sample can run into a dead end, whatever characters a vocabulary lacks.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from charrnn.core.errors import UsageError
 from charrnn.core.sample import Mask
-from charrnn.sampling.regex.automaton import SymbolClasses, build_automaton, shortest_matches
+from charrnn.sampling.regex.automaton import SymbolClasses, build_automaton, counted, shortest_matches
 from charrnn.sampling.regex.derivatives import TooComplexError
 from charrnn.sampling.regex.parser import PatternError, compiled, parse
 
@@ -30,10 +31,15 @@ class Rule(NamedTuple):
 
 
 class Terminal(NamedTuple):
-    """A symbol whose texts are those that a regular expression matches as a whole; `name` is for messages."""
+    """A symbol whose texts are those that a regular expression matches as a whole; `name` is for messages.
+
+    They have `least` to `most` characters, None for no limit.
+    """
 
     name: str
     pattern: str
+    least: int = 0
+    most: int | None = None
 
 
 Symbol = Rule | Terminal
@@ -74,20 +80,41 @@ class Automaton:
     """
 
     def __init__(self, terminal: Terminal, symbols: Sequence[str], usable: Mask) -> None:
+        text = re.sub(r"\\(\W)", r"\1", terminal.pattern, flags=re.DOTALL)
         try:
-            compiled(terminal.pattern)
-            tree = parse(terminal.pattern)
-            known = SymbolClasses(tree, symbols, usable)
-            self.transitions, self.may_end = build_automaton(tree, known)
+            if re.escape(text) == terminal.pattern:
+                transitions, may_end, self.classes = text_automaton(text, symbols, usable)
+            else:
+                compiled(terminal.pattern)
+                tree = parse(terminal.pattern)
+                known = SymbolClasses(tree, symbols, usable)
+                transitions, may_end = build_automaton(tree, known)
+                self.classes = known.classes
+            if terminal.least or terminal.most is not None:
+                transitions, may_end = counted(transitions, may_end, terminal.least, terminal.most)
         except PatternError as error:
             raise UsageError(f"{terminal.name}: {error}") from error
         except (TooComplexError, RecursionError) as error:
             raise UsageError(f"{terminal.name}: too many cases to distinguish: use smaller counts") from error
-        self.classes = known.classes
-        lengths = shortest_matches(self.transitions, self.may_end)
+        self.transitions, self.may_end = transitions, may_end
+        lengths = shortest_matches(transitions, may_end)
         self.shortest = float(lengths[0])
-        self.after = lengths[self.transitions]
-        self.continues = [bool(row.any()) for row in self.after < inf]
+        self.after = lengths[transitions]
+        self.continues: list[bool] = np.isfinite(self.after).any(axis=1).tolist()
+
+
+def text_automaton(
+    text: str, symbols: Sequence[str], usable: Mask
+) -> tuple[NDArray[np.int64], list[bool], NDArray[np.int64]]:
+    """Return the transitions (S, K), ends (S,) and classes (V,) of the automaton of one text, without derivatives."""
+    found = {symbol: n for n, symbol in enumerate(symbols) if symbol in text and usable[n]}
+    classes = np.where(usable, len(found), -1)
+    classes[list(found.values())] = np.arange(len(found))
+    transitions = np.full((len(text) + 2, len(found) + 1), len(text) + 1)  # the last state is after another text
+    for n, character in enumerate(text):
+        if character in found:
+            transitions[n, classes[found[character]]] = n + 1
+    return transitions, [n == len(text) for n in range(len(text) + 2)], classes
 
 
 class CompiledGrammar:

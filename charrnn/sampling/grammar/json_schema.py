@@ -91,7 +91,8 @@ class SchemaCompiler:
             "boolean": lambda _: "true|false",
             "null": lambda _: "null",
         }
-        return [(Terminal(f"{name} at {place}", patterns[name](schema)),)]
+        lengths = json_values.string_lengths(schema) if name == "string" else (0, None)
+        return [(Terminal(f"{name} at {place}", patterns[name](schema), *lengths),)]
 
     # ---- schemas made of others ----
 
