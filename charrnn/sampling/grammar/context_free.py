@@ -100,7 +100,7 @@ class Automaton:
         lengths = shortest_matches(transitions, may_end)
         self.shortest = float(lengths[0])
         self.after = lengths[transitions]
-        self.continues = [bool(each) for each in np.isfinite(self.after).any(axis=1)]
+        self.continues = [bool(least < inf) for least in self.after.min(axis=1)]
 
 
 def text_automaton(
