@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,15 @@ BURST_SECONDS = 0.02  # a slow network draws fewer, so that a reader sees the te
 NUMBERS_AHEAD = 256  # random numbers drawn at a time; they are the same as when drawn one by one
 
 Losses = NDArray[np.float64]  # of drawn characters in nats, before any filter
+
+
+class Guide(Protocol):
+    """What limits each lane, and sees every character that is drawn: `allowed` (B, V) are those that may come next."""
+
+    allowed: Mask
+
+    def advance(self, ids: list[int]) -> bool:
+        """Add an id to each lane; return whether the text of any lane has ended."""
 
 
 class BatchedSampler:
@@ -47,15 +57,16 @@ class BatchedSampler:
             self.numbers[self.used :, b] = rng.random(NUMBERS_AHEAD - self.used)
 
     def draw(
-        self, steps: int = BURST_STEPS, allowed: Mask | None = None, until: AbstractSet[int] = frozenset()
+        self, steps: int = BURST_STEPS, guide: Guide | None = None, until: AbstractSet[int] = frozenset()
     ) -> tuple[Ids, Losses]:
         """Draw up to `steps` characters for each lane; return their ids (N, B) and losses, (N, B) or (0, B).
 
-        Stop early after an id of `until` in any lane, or when the time is up. `allowed` replaces the alphabet.
+        Stop early after an id of `until` in any lane, at the end of a text, or when the time is up. What the guide
+        allows replaces the alphabet.
         """
         B, model = len(self.rngs), self.model
         drawn, losses = np.empty((steps, B), np.intp), np.empty((steps if self.scored else 0, B))
-        filtered = chain(self.filters if allowed is None else {**self.filters, "allowed": allowed})
+        filtered = chain(self.filters if guide is None else {**self.filters, "allowed": guide.allowed})
         started, n = time.monotonic(), 0
         with np.errstate(over="ignore", invalid="ignore"):  # pick detects logits that are not finite
             for n in range(steps):
@@ -71,7 +82,9 @@ class BatchedSampler:
                 self.used += 1
                 if self.scored:
                     losses[n] = nats(logits, model.ids)
-                if not until.isdisjoint(model.ids.tolist()) or time.monotonic() - started > BURST_SECONDS:
+                ids = model.ids.tolist()
+                ended = guide is not None and guide.advance(ids)
+                if ended or not until.isdisjoint(ids) or time.monotonic() - started > BURST_SECONDS:
                     break
         return drawn[: n + 1], losses[: n + 1]
 

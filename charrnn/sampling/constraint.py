@@ -1,11 +1,23 @@
 """Constraints on a sample, which are asked before every character: the interface, and the sum of several."""
 
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
 
 from charrnn.core.sample import Mask
 
 Finish = Literal["length", "stop", "regex", "grammar"]  # why a sample ended
+
+
+class Choice(NamedTuple):
+    """What may be drawn next: the ids of `drawable` (V,), of which those of `continuing` (V,) do not end the sample.
+
+    `finish` is the reason for an end here, None if the sample may not end; `ended` whether every drawable id ends it.
+    """
+
+    drawable: Mask
+    continuing: Mask
+    finish: Finish | None
+    ended: bool
 
 
 class Constraint(Protocol):
@@ -41,34 +53,34 @@ class Constraints:
     def __init__(self, constraints: Sequence[Constraint], alphabet: Mask) -> None:
         self.constraints = constraints
         self.alphabet = alphabet
-        self.update()
+        self.accepted = 0  # ids
+        only = constraints[0] if len(constraints) == 1 else None
+        self.choose: Callable[[], Choice] = getattr(only, "choice", self.combined)  # a constraint may know it at once
+        self.choice = self.choose()
 
-    def update(self) -> None:
-        """Ask every constraint what may come next.
-
-        Set `drawable` (V,), the ids that may be drawn; `continuing` (V,), those of them that do not end the sample; and
-        `ended`, whether every drawable id ends it, for the reason `finish`.
-        """
-        self.drawable = self.continuing = self.alphabet
-        self.finish: Finish | None = None
+    def combined(self) -> Choice:
+        """Ask every constraint what may come next."""
+        drawable = continuing = self.alphabet
+        finish: Finish | None = None
         for constraint in self.constraints:
-            allowed = constraint.allowed(self.drawable)
+            allowed = constraint.allowed(drawable)
             if constraint.may_end:
-                self.finish = self.finish or constraint.finish
+                finish = finish or constraint.finish
             if allowed is None:
                 continue
             if constraint.may_end:
-                self.continuing = self.continuing & allowed
-            elif (self.drawable & allowed).any():
-                self.drawable = self.drawable & allowed
-        self.ended = self.finish is not None and not (self.drawable & self.continuing).any()
+                continuing = continuing & allowed
+            elif (drawable & allowed).any():
+                drawable = drawable & allowed
+        return Choice(drawable, continuing, finish, finish is not None and not (drawable & continuing).any())
 
     def accept(self, id: int) -> bool:  # noqa: A002
         """Add a drawn id to the text and return True, or return False if the sample ends before it."""
-        if self.ended or not self.continuing[id]:
-            self.ended = True
+        if self.choice.ended or not self.choice.continuing.item(id):
+            self.choice = self.choice._replace(ended=True)
             return False
         for constraint in self.constraints:
             constraint.advance(id)
-        self.update()
+        self.accepted += 1
+        self.choice = self.choose()
         return True

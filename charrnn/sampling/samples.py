@@ -8,7 +8,7 @@ So samples 1, 2, … can be written anywhere: they are shared out to this proces
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import reduce
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn.core.errors import UsageError
-from charrnn.core.sample import DIVERGED, Mask, Settings, check_filters, diverged, sample_rng
+from charrnn.core.sample import DIVERGED, Settings, check_filters, diverged, sample_rng
 from charrnn.core.vocab import Vocab
 from charrnn.parallel import mpi
 from charrnn.parallel.processes import FORKS, start_worker
@@ -29,7 +29,7 @@ from charrnn.sampling.incremental import PromptState
 from charrnn.sampling.stops import Stops
 
 LANES = 32  # 48 take a sixth less time per sample, but 32 are easier to share between two cores, and suit few samples
-MAX_TASK = 8 * LANES  # samples written in one task: the next tasks wait for the slowest of them
+MAX_TASK = 64 * LANES  # samples written in one task: if their lengths differ, lanes are idle at its end
 
 
 @dataclass(frozen=True)
@@ -70,19 +70,21 @@ class SampleWriter:
         self.stops = Stops(options.stops)
         constraints, alphabet = options.constraints(), options.filters.get("allowed", np.ones(len(vocab), np.bool_))
         self.constraints = Constraints(constraints, alphabet) if constraints else None
+        self.accepted = 0  # ids that the constraints have seen
         self.written = 0
         self.losses = array("d")
 
     def write(self, ids: list[int], losses: Losses) -> Piece:
         """Add drawn ids up to the end of the sample; return the text that is now certain.
 
-        With constraints, ids come one at a time. Raises DivergedError for an id DIVERGED before the end.
+        The constraints have seen the ids. Raises DivergedError for an id DIVERGED before the end.
         """
         drawn = ids[: self.left]
         ids = list(takewhile(DIVERGED.__ne__, drawn))
         has_diverged = len(ids) < len(drawn)
         if self.constraints:
-            ids = list(takewhile(self.constraints.accept, ids))
+            ids = ids[: self.constraints.accepted - self.accepted]
+            self.accepted = self.constraints.accepted
         if self.left is not None:
             self.left -= len(ids)
         self.losses.extend(losses[: len(ids)])
@@ -90,8 +92,8 @@ class SampleWriter:
         finish: Finish | None = None
         if stopped:
             finish = "stop"
-        elif self.constraints and self.constraints.ended:
-            finish = self.constraints.finish
+        elif self.constraints and self.constraints.choice.ended:
+            finish = self.constraints.choice.finish
         elif self.left == 0:
             finish = "length"
         elif has_diverged:
@@ -191,31 +193,51 @@ def write_samples(
     queues = [iter(indices[b::lanes]) for b in range(lanes)]
     stop_ends = frozenset(int(vocab.encode(stop)[-1]) for stop in options.stops)
     active: dict[int, SampleWriter] = {}  # by lane
+    guide = ConstrainedLanes(lanes, len(vocab))
 
     def start_next(b: int) -> None:
         active.pop(b, None)
+        guide.start(b, None)
         for index in islice(queues[b], 1):
             sampler.start(b, sample_rng(seed, index))
             active[b] = SampleWriter(index, options, vocab)
+            guide.start(b, active[b].constraints)
 
     for b in range(lanes):
         start_next(b)
     while active:
-        ids, losses = sampler.draw(*draw_limits(active, lanes), stop_ends)
+        steps = min([BURST_STEPS, *(sample.left for sample in active.values() if sample.left is not None)])
+        ids, losses = sampler.draw(steps, guide if guide.active else None, stop_ends)
         for b, sample in list(active.items()):
             yield (piece := sample.write(ids[:, b].tolist(), losses[:, b]))
             if piece.finish:
                 start_next(b)
 
 
-def draw_limits(active: Mapping[int, SampleWriter], lanes: int) -> tuple[int, Mask | None]:
-    """Return how many steps to draw next, and what each lane may draw, (B, V): one step if there are constraints."""
-    drawable = {b: sample.constraints.drawable for b, sample in active.items() if sample.constraints}
-    if not drawable:
-        return min([BURST_STEPS, *(sample.left for sample in active.values() if sample.left is not None)]), None
-    allowed = np.ones((lanes, len(next(iter(drawable.values())))), np.bool_)
-    allowed[list(drawable)] = list(drawable.values())
-    return 1, allowed
+class ConstrainedLanes:
+    """The constraints of the samples in all lanes; a lane without any may draw everything."""
+
+    def __init__(self, lanes: int, V: int) -> None:
+        self.allowed = np.ones((lanes, V), np.bool_)
+        self.active: dict[int, Constraints] = {}  # by lane
+
+    def start(self, b: int, constraints: Constraints | None) -> None:
+        """Replace the constraints of lane b."""
+        self.active.pop(b, None)
+        self.allowed[b] = True if constraints is None else constraints.choice.drawable
+        if constraints:
+            self.active[b] = constraints
+
+    def advance(self, ids: list[int]) -> bool:
+        """Add an id to each lane; return whether a sample has ended, or cannot continue after an id DIVERGED."""
+        ended = False
+        for b, constraints in self.active.items():
+            if ids[b] != DIVERGED and constraints.accept(ids[b]):
+                self.allowed[b] = constraints.choice.drawable
+                ended |= constraints.choice.ended
+            else:
+                ended = True
+        return ended
 
 
 def sort_pieces(pieces: Iterable[Piece]) -> Iterator[Piece]:

@@ -118,10 +118,10 @@ def test_constraints_hold_together_and_only_one_that_may_end_ends_a_text() -> No
 
 def test_a_constraint_that_would_leave_no_character_is_ignored() -> None:
     constraints = Constraints([Script("ab"), Script("cd"), Script("bcd")], ALL)
-    assert LETTERS.decode(np.flatnonzero(constraints.drawable)) == "b"
-    assert not constraints.ended
+    assert LETTERS.decode(np.flatnonzero(constraints.choice.drawable)) == "b"
+    assert not constraints.choice.ended
     constraints = Constraints([Script("ab")], np.array(LETTERS.encode("abcdefg") > 3))
-    assert LETTERS.decode(np.flatnonzero(constraints.drawable)) == "efg"
+    assert LETTERS.decode(np.flatnonzero(constraints.choice.drawable)) == "efg"
 
 
 def test_every_constraint_sees_the_written_characters_but_not_the_one_that_ends_the_text() -> None:
@@ -129,7 +129,7 @@ def test_every_constraint_sees_the_written_characters_but_not_the_one_that_ends_
     constraints = Constraints([one, other], ALL)
     assert tuple(map(constraints.accept, (1, 0, 4, 0))) == (True, True, False, False)
     assert one.ids == other.ids == [1, 0]
-    assert constraints.ended
+    assert constraints.choice.ended
 
 
 def test_each_sample_has_its_own_constraints() -> None:

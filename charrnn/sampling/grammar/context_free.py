@@ -4,6 +4,7 @@ A grammar is usable if its start symbol has a text at all. Alternatives without 
 no sample can run into a dead end, whatever characters a vocabulary lacks.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 
 from charrnn.core.errors import UsageError
 from charrnn.core.sample import Mask
-from charrnn.sampling.regex.automaton import SymbolClasses, build_automaton, shortest_matches
+from charrnn.sampling.regex.automaton import SymbolClasses, build_automaton, counted, shortest_matches
 from charrnn.sampling.regex.derivatives import TooComplexError
 from charrnn.sampling.regex.parser import PatternError, compiled, parse
 
 NAMES_SHOWN = 5  # of terminals in a message
 WHOLE = "<whole>"  # the rule above the start rule, whose completion is the end of the text
+NOTHING = 0  # the suffix of a production without symbols
 
 
 class Rule(NamedTuple):
@@ -29,10 +31,15 @@ class Rule(NamedTuple):
 
 
 class Terminal(NamedTuple):
-    """A symbol whose texts are those that a regular expression matches as a whole; `name` is for messages."""
+    """A symbol whose texts are those that a regular expression matches as a whole; `name` is for messages.
+
+    They have `least` to `most` characters, None for no limit.
+    """
 
     name: str
     pattern: str
+    least: int = 0
+    most: int | None = None
 
 
 Symbol = Rule | Terminal
@@ -67,31 +74,58 @@ class Grammar:
 class Automaton:
     """The automaton of a terminal over the symbols of a vocabulary; raises UsageError if its pattern is refused.
 
-    `transitions` (S, K) and `may_end` (S,) are those of `build_automaton`, `lengths` (S,) of `shortest_matches`, and
-    `classes` (V,) the class of each symbol, -1 for one that may not be written.
+    `transitions` (S, K) and `may_end` (S,) are those of `build_automaton`, `classes` (V,) the class of each symbol, -1
+    for one that may not be written. `shortest` is the length of the shortest text, `after` (S, K) how many characters
+    then complete a text after one of each class, inf if none do, and `continues` (S,) whether any does.
     """
 
     def __init__(self, terminal: Terminal, symbols: Sequence[str], usable: Mask) -> None:
+        text = re.sub(r"\\(\W)", r"\1", terminal.pattern, flags=re.DOTALL)
         try:
-            compiled(terminal.pattern)
-            tree = parse(terminal.pattern)
-            known = SymbolClasses(tree, symbols, usable)
-            self.transitions, self.may_end = build_automaton(tree, known)
+            if re.escape(text) == terminal.pattern:
+                transitions, may_end, self.classes = text_automaton(text, symbols, usable)
+            else:
+                compiled(terminal.pattern)
+                tree = parse(terminal.pattern)
+                known = SymbolClasses(tree, symbols, usable)
+                transitions, may_end = build_automaton(tree, known)
+                self.classes = known.classes
+            if terminal.least or terminal.most is not None:
+                transitions, may_end = counted(transitions, may_end, terminal.least, terminal.most)
         except PatternError as error:
             raise UsageError(f"{terminal.name}: {error}") from error
         except (TooComplexError, RecursionError) as error:
             raise UsageError(f"{terminal.name}: too many cases to distinguish: use smaller counts") from error
-        self.classes = known.classes
-        self.lengths = shortest_matches(self.transitions, self.may_end)
+        self.transitions, self.may_end = transitions, may_end
+        lengths = shortest_matches(transitions, may_end)
+        self.shortest = float(lengths[0])
+        self.after = lengths[transitions]
+        self.continues = [bool(least < inf) for least in self.after.min(axis=1)]
+
+
+def text_automaton(
+    text: str, symbols: Sequence[str], usable: Mask
+) -> tuple[NDArray[np.int64], list[bool], NDArray[np.int64]]:
+    """Return the transitions (S, K), ends (S,) and classes (V,) of the automaton of one text, without derivatives."""
+    found = {symbol: n for n, symbol in enumerate(symbols) if symbol in text and usable[n]}
+    classes = np.where(usable, len(found), -1)
+    classes[list(found.values())] = np.arange(len(found))
+    transitions = np.full((len(text) + 2, len(found) + 1), len(text) + 1)  # the last state is after another text
+    for n, character in enumerate(text):
+        if character in found:
+            transitions[n, classes[found[character]]] = n + 1
+    return transitions, [n == len(text) for n in range(len(text) + 2)], classes
 
 
 class CompiledGrammar:
     """A grammar over the symbols (V,) of a vocabulary; only those for which `usable` (V,) is true are written.
 
-    Symbols that no terminal distinguishes form one of K classes: `classes` (V,), K for what may not be written.
-    `transitions[terminal]` (S, K) are the states after a character of each class, `after[terminal]` (S, K) the fewest
-    characters that then complete the terminal. `shortest` is the length of the shortest text of each symbol;
-    `lacking` are the names of terminals that cannot be written, whose alternatives are left out.
+    Symbols that no terminal distinguishes form one of K classes: `classes` (V,), K for what may not be written;
+    `own_class[terminal]` (K,) are the classes of its automaton. `shortest` is the length of the shortest text of each
+    symbol; `lacking` are the names of terminals that cannot be written, whose alternatives are left out.
+
+    The rests of productions are numbered: suffix `n` is the symbol `first[n]` and then suffix `next[n]`, and its
+    shortest text has `tails[n]` characters. `alternatives` are the numbers of whole productions by rule.
     Raises UsageError if no text of usable symbols is in the grammar, naming what it lacks.
     """
 
@@ -104,12 +138,11 @@ class CompiledGrammar:
             part: None for each in rules.values() for parts in each for part in parts if isinstance(part, Terminal)
         }
         try:
-            automata = {terminal: Automaton(terminal, symbols, usable) for terminal in terminals}
+            self.automata = {terminal: Automaton(terminal, symbols, usable) for terminal in terminals}
         except UsageError as error:
             raise UsageError(f"{name}: {error}") from error
-        self.add_classes(automata, usable)
-        self.may_end = {terminal: automaton.may_end for terminal, automaton in automata.items()}
-        self.shortest: dict[Symbol, float] = {terminal: each.lengths[0] for terminal, each in automata.items()}
+        self.add_classes(usable)
+        self.shortest: dict[Symbol, float] = {terminal: each.shortest for terminal, each in self.automata.items()}
         add_shortest(self.shortest, rules)
         self.lacking = [terminal.name for terminal in terminals if self.shortest[terminal] == inf]
         if self.shortest[whole] == inf:
@@ -123,27 +156,32 @@ class CompiledGrammar:
             for parts in alternatives
             if all(self.shortest[part] < inf for part in parts)
         ]
-        self.of_rule: dict[Rule, list[int]] = {rule: [] for rule in rules}
-        for number, (rule, _) in enumerate(self.productions):
-            self.of_rule[rule].append(number)
-        self.tails = [
-            [sum(self.shortest[part] for part in parts[dot:]) for dot in range(len(parts) + 1)]
-            for _, parts in self.productions
-        ]
+        self.first: list[Symbol] = [whole]  # that of NOTHING is not used
+        self.next, self.tails = [NOTHING], [0.0]
+        self.suffixes: dict[Alternative, int] = {(): NOTHING}
+        self.alternatives: dict[Rule, list[int]] = {rule: [] for rule in rules}
+        for rule, parts in self.productions:
+            self.alternatives[rule].append(self.suffix(parts))
 
-    def add_classes(self, automata: Mapping[Terminal, Automaton], usable: Mask) -> None:
+    def suffix(self, parts: Alternative) -> int:
+        """Return the number of the rest of a production."""
+        for start in range(len(parts) - 1, -1, -1):
+            if parts[start:] not in self.suffixes:
+                following = self.suffixes[parts[start + 1 :]]
+                self.suffixes[parts[start:]] = len(self.first)
+                self.first.append(parts[start])
+                self.next.append(following)
+                self.tails.append(self.shortest[parts[start]] + self.tails[following])
+        return self.suffixes[parts]
+
+    def add_classes(self, usable: Mask) -> None:
         """Join the classes of all automata, so that one look-up serves them all."""
-        rows = np.array([each.classes[usable] for each in automata.values()]).reshape(-1, usable.sum())
+        rows = np.array([each.classes[usable] for each in self.automata.values()]).reshape(-1, usable.sum())
         columns, column = np.unique(rows, axis=1, return_inverse=True)
         self.K = columns.shape[1]
         self.classes = np.full(len(usable), self.K)
         self.classes[usable] = column.ravel()
-        self.transitions: dict[Terminal, list[list[int]]] = {}
-        self.after: dict[Terminal, NDArray[np.float64]] = {}
-        for (terminal, automaton), own in zip(automata.items(), columns, strict=True):
-            targets = automaton.transitions[:, own]
-            self.transitions[terminal] = targets.tolist()
-            self.after[terminal] = automaton.lengths[targets]
+        self.own_class: dict[Terminal, NDArray[np.int64]] = dict(zip(self.automata, columns, strict=True))
 
 
 def add_shortest(shortest: dict[Symbol, float], rules: Mapping[Rule, Sequence[Alternative]]) -> None:

@@ -15,44 +15,8 @@ from charrnn.core.errors import UsageError
 from charrnn.sampling.grammar import json_values
 from charrnn.sampling.grammar.context_free import Alternative, Grammar, Rule, Symbol, Terminal
 from charrnn.sampling.grammar.json_values import UnsupportedError
+from charrnn.sampling.grammar.schemas import TYPES, Schema, are_distinct, checked, merged, referenced, types, without
 
-Schema = dict[str, Any]
-
-ANNOTATIONS = {
-    *(
-        "$schema",
-        "$id",
-        "$anchor",
-        "$comment",
-        "$defs",
-        "$vocabulary",
-        "definitions",
-        "title",
-        "description",
-        "default",
-    ),
-    *("deprecated", "readOnly", "writeOnly", "examples", "contentMediaType", "contentEncoding"),
-}
-NUMERIC = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
-KEYWORDS = {
-    "object": {"properties", "required", "additionalProperties"},
-    "array": {"items", "prefixItems", "minItems", "maxItems"},
-    "string": {"minLength", "maxLength", "pattern", "format"},
-    "integer": NUMERIC,
-    "number": NUMERIC,
-    "boolean": set[str](),
-    "null": set[str](),
-}
-APPLICATORS = {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}
-TYPES = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "null": (type(None),),
-}
 MAX_ITEMS = 1000  # of an array with maxItems
 
 
@@ -101,14 +65,7 @@ class SchemaCompiler:
         """Return the alternatives of the values that a schema allows."""
         if schema is False:
             return []
-        if schema is True:
-            schema = {}
-        if not isinstance(schema, dict):
-            raise UsageError(f"{place}: a schema is an object, true or false, not {json.dumps(schema)[:40]}")
-        schema = {key: each for key, each in schema.items() if key not in ANNOTATIONS and not key.startswith("x-")}
-        unknown = schema.keys() - APPLICATORS - set().union(*KEYWORDS.values())
-        if unknown:
-            raise UnsupportedError(", ".join(sorted(unknown)))
+        schema = checked(schema, place)
         for keyword, method in (
             ("$ref", self.reference),
             ("allOf", self.all_of),
@@ -134,7 +91,8 @@ class SchemaCompiler:
             "boolean": lambda _: "true|false",
             "null": lambda _: "null",
         }
-        return [(Terminal(f"{name} at {place}", patterns[name](schema)),)]
+        lengths = json_values.string_lengths(schema) if name == "string" else (0, None)
+        return [(Terminal(f"{name} at {place}", patterns[name](schema), *lengths),)]
 
     # ---- schemas made of others ----
 
@@ -142,16 +100,8 @@ class SchemaCompiler:
         """Follow a reference within the document."""
         if len(schema) > 1:
             raise UnsupportedError(f"$ref beside {', '.join(sorted(schema.keys() - {'$ref'}))}")
-        target, found = schema["$ref"], self.root
-        if not isinstance(target, str) or not (target == "#" or target.startswith("#/")):
-            raise UnsupportedError(f"$ref {json.dumps(target)} outside this file")
-        for key in target.split("/")[1:]:
-            key = key.replace("~1", "/").replace("~0", "~")
-            try:
-                found = found[int(key) if isinstance(found, list) else key]
-            except (KeyError, IndexError, ValueError, TypeError) as error:
-                raise UsageError(f"{place}: $ref {target}: there is no such schema") from error
-        return [(self.value(found, target),)]
+        target = schema["$ref"]
+        return [(self.value(referenced(self.root, target, place), target),)]
 
     def all_of(self, schema: Schema, place: str) -> list[Alternative]:
         """Join schemas that have no keyword in common."""
@@ -165,7 +115,7 @@ class SchemaCompiler:
         """Return an alternative for each case, as long as no value can be valid by two of them."""
         cases = [case for case in schema["oneOf"] if case is not False]
         for n, case in enumerate(cases):
-            if not all(self.are_distinct(case, other) for other in cases[:n]):
+            if not all(are_distinct(case, other) for other in cases[:n]):
                 raise UnsupportedError("oneOf whose cases do not differ in their types or in a constant property")
         return [(rule,) for rule in self.cases("oneOf", schema, place)]
 
@@ -173,22 +123,6 @@ class SchemaCompiler:
         """Yield the rule of each case."""
         for n, case in enumerate(schema[keyword]):
             yield self.value(merged([without(schema, keyword), case]), f"{place}/{keyword}/{n}")
-
-    def are_distinct(self, one: Any, other: Any) -> bool:
-        """Return whether no value can be valid by both schemas, as far as can be seen."""
-        if not (isinstance(one, dict) and isinstance(other, dict)):
-            return False
-        first, second = kinds(one), kinds(other)
-        if first and second and not first & second:
-            return True
-        values = [values_of(one), values_of(other)]
-        if values[0] is not None and values[1] is not None:
-            return not set(values[0]) & set(values[1])
-        shared = set(one.get("required", ())) & set(other.get("required", ()))
-        return any(
-            self.are_distinct(one.get("properties", {}).get(key), other.get("properties", {}).get(key))
-            for key in shared
-        )
 
     # ---- objects and arrays ----
 
@@ -240,62 +174,6 @@ class SchemaCompiler:
             return [(literal("["), tail, literal("]"))]
         opened: list[Alternative] = [(literal("["), literal("]"))]
         return opened if most == 0 else [*opened, (literal("["), item, tail, literal("]"))]
-
-
-# ---- schemas, without rules ----
-
-
-def without(schema: Schema, keyword: str) -> Schema:
-    """Return a schema without one of its keywords."""
-    return {key: each for key, each in schema.items() if key != keyword}
-
-
-def merged(schemas: list[Any]) -> Any:
-    """Return a schema for the values that are valid by all of some schemas, which may not share a keyword."""
-    if any(schema is False for schema in schemas):
-        return False
-    joined: Schema = {}
-    for schema in schemas:
-        for key, each in {} if schema is True else schema.items():
-            if key in ANNOTATIONS:
-                continue
-            if key in ("properties", "required") and key in joined:
-                each = joined_members(joined[key], each)
-            elif joined.get(key, each) != each:
-                raise UnsupportedError(f"{key} in two schemas that both apply")
-            joined[key] = each
-    return joined
-
-
-def joined_members(one: Any, other: Any) -> Any:
-    """Return the properties, or the names of required ones, of two schemas that both apply."""
-    if isinstance(one, list):
-        return list(dict.fromkeys([*one, *other]))
-    if any(one[key] != other[key] for key in one.keys() & other.keys()):
-        raise UnsupportedError("one property in two schemas that both apply")
-    return {**one, **other}
-
-
-def types(schema: Schema) -> list[str]:
-    """Return the types of values that a schema allows; without `type`, those of its keywords, or all."""
-    found = schema.get("type")
-    names = [found] if isinstance(found, str) else list(KEYWORDS if found is None else found)
-    wrong = [name for name in names if name not in KEYWORDS]
-    if wrong:
-        raise UnsupportedError(f"type {json.dumps(wrong[0])}")
-    return [name for name in names if not (name == "integer" and "number" in names)]
-
-
-def kinds(schema: Schema) -> set[str]:
-    """Return the types of a schema, integers as numbers; none if they are not stated."""
-    found = schema.get("type", [])
-    return {"number" if name == "integer" else name for name in ([found] if isinstance(found, str) else found)}
-
-
-def values_of(schema: Schema) -> list[str] | None:
-    """Return the constant values of a schema as JSON, None if they are not stated."""
-    values = [schema["const"]] if "const" in schema else schema.get("enum")
-    return None if values is None else [json.dumps(each, sort_keys=True) for each in values]
 
 
 def constants(schema: Schema) -> list[Alternative]:

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.sampling.regex import parser
-from charrnn.sampling.regex.derivatives import EMPTY, EPSILON, Anchor, Chars, Expr, Expressions
+from charrnn.sampling.regex.derivatives import (
+    EMPTY,
+    EPSILON,
+    MAX_WORK,
+    Anchor,
+    Chars,
+    Expr,
+    Expressions,
+    TooComplexError,
+)
 from charrnn.sampling.regex.factoring import factored
 from charrnn.sampling.regex.parser import Atom, Node
 
@@ -122,18 +131,43 @@ def characters_before(exprs: Expressions) -> list[int]:
     return [alike.setdefault(tuple(form.before >> c & 1 for form in anchors), c) for c in range(exprs.edge)]
 
 
+def counted(
+    transitions: NDArray[np.int64], may_end: list[bool], least: int, most: int | None
+) -> tuple[NDArray[np.int64], list[bool]]:
+    """Return the automaton of the texts that have `least` to `most` characters, None for no limit.
+
+    A state is one of the states given and the number of characters so far, as far as it matters. Raises TooComplexError
+    for too many states.
+    """
+    S, counts = len(transitions), (least if most is None else most) + 1
+    if S * counts > MAX_WORK // 10:
+        raise TooComplexError
+    following = np.minimum(np.arange(1, counts + 1), counts if most is not None else least)
+    table = (transitions + S * following[:, None, None]).reshape(S * counts, -1)
+    ends = (np.array(may_end) & (np.arange(counts)[:, None] >= least)).ravel()
+    if most is not None:
+        table = np.append(np.minimum(table, S * counts), np.full((1, table.shape[1]), S * counts), axis=0)
+        ends = np.append(ends, False)  # the last state, after too many characters
+    reached, queue = np.zeros(len(table), np.bool_), np.zeros(1, np.int64)
+    while len(queue):
+        reached[queue] = True
+        queue = np.unique(table[queue])
+        queue = queue[~reached[queue]]
+    return (np.cumsum(reached) - 1)[table[reached]], ends[reached].tolist()
+
+
 def shortest_matches(transitions: NDArray[np.int64], may_end: list[bool]) -> NDArray[np.float64]:
     """Return the least number of characters from each state to one where the text may end, (S,); inf if none."""
     lengths = np.where(may_end, 0.0, inf)
-    sources: dict[int, list[int]] = {}
-    for source, targets in enumerate(transitions.tolist()):
-        for target in targets:
-            sources.setdefault(target, []).append(source)
-    queue = deque(int(state) for state in np.flatnonzero(may_end))
-    while queue:  # backwards, breadth first
-        target = queue.popleft()
-        for source in sources.get(target, ()):
-            if lengths[source] == inf:
-                lengths[source] = lengths[target] + 1
-                queue.append(source)
+    order = np.argsort(transitions, axis=None, kind="stable")  # transitions by their targets
+    sources = order // max(transitions.shape[1], 1)
+    starts = np.searchsorted(transitions.ravel()[order], np.arange(len(transitions) + 1))
+    queue, length = np.flatnonzero(may_end), 0
+    while len(queue):  # backwards, breadth first
+        length += 1
+        counts = starts[queue + 1] - starts[queue]
+        places = np.arange(counts.sum()) + np.repeat(starts[queue] - (np.cumsum(counts) - counts), counts)
+        found = sources[places]
+        queue = np.unique(found[lengths[found] == inf])
+        lengths[queue] = length
     return lengths

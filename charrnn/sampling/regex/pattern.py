@@ -12,10 +12,10 @@ import numpy as np
 
 from charrnn.core.errors import UsageError
 from charrnn.core.sample import Mask
-from charrnn.sampling.constraint import Finish
 from charrnn.sampling.regex.automaton import SymbolClasses, build_automaton, shortest_matches
 from charrnn.sampling.regex.derivatives import TooComplexError
 from charrnn.sampling.regex.parser import Chars, PatternError, compiled, parse, walk
+from charrnn.sampling.states import Choices, State, WholeConstraint
 
 CHARS_SHOWN = 60  # of a pattern in an error message
 
@@ -29,7 +29,6 @@ class Pattern:
 
     def __init__(self, pattern: str, symbols: Sequence[str], usable: Mask) -> None:
         self.name = f"--regex {shown(pattern)}"
-        self.masks: dict[bytes, Mask] = {}
         try:
             compiled(pattern)
             tree = parse(pattern)
@@ -47,41 +46,48 @@ class Pattern:
             wanted = dict.fromkeys(node.atom for node in walk(tree) if isinstance(node, Chars))
             lacking = [atom.source for atom in wanted if not self.symbols.atoms[atom]]
             raise UsageError(f"{self.name}: {why_nothing_matches(lacking)}")
+        self.choices = Choices(self.symbols.classes, usable, "regex")
+        self.states: dict[int, PatternState] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        """A copy in another process finds the states again."""
+        return {**self.__dict__, "states": {}}
+
+    def state(self, number: int) -> "PatternState":
+        """Return a state of the automaton by its number."""
+        if number not in self.states:
+            self.states[number] = PatternState(self, number)
+        return self.states[number]
+
+    def follower(self, state: "PatternState", id: int) -> "PatternState":  # noqa: A002
+        """Return the state after a symbol, which was allowed at `state`."""
+        c = self.choices.class_of[id]
+        found = state.followers.get(c)
+        if found is None:
+            found = state.followers[c] = self.state(self.transitions.item(state.number, c))
+        return found
 
 
-class PatternConstraint:
+class PatternState(State):
+    """A state of a pattern's automaton."""
+
+    def __init__(self, pattern: Pattern, number: int) -> None:
+        self.number = number
+        need = np.append(pattern.lengths[pattern.transitions[number]], inf)
+        super().__init__(pattern.choices, need, pattern.may_end[number])
+
+
+class PatternConstraint(WholeConstraint[PatternState]):
     """The state of one sample of up to `length` characters, which may end where the pattern matches all of it.
 
     Raises UsageError if no match fits into the length.
     """
 
-    finish: Finish = "regex"
-
     def __init__(self, pattern: Pattern, length: float = inf) -> None:
         if pattern.lengths[0] > length:
             needed = f"a match has at least {pattern.lengths[0]:.0f} characters"
             raise UsageError(f"{pattern.name}: {needed}: --length {length} is too small")
-        self.pattern, self.left, self.state = pattern, length, 0
-        self.may_end = pattern.may_end[0]
-
-    def allowed(self, drawable: Mask) -> Mask:
-        """Return the symbols (V,) after which a match can be completed within the remaining length.
-
-        If nothing remains, those after which it could be completed at all: so a complete text differs from a cut one.
-        """
-        pattern = self.pattern
-        live = pattern.lengths[pattern.transitions[self.state]] < (self.left or inf)  # (K,)
-        key = live.tobytes()
-        if key not in pattern.masks:
-            pattern.masks[key] = np.append(live, False)[pattern.symbols.classes]
-            pattern.masks[key].setflags(write=False)
-        return pattern.masks[key]
-
-    def advance(self, id: int) -> None:  # noqa: A002  # as in Constraint
-        """Add an id, which was allowed, to the text."""
-        self.state = int(self.pattern.transitions[self.state, self.pattern.symbols.classes[id]])
-        self.left -= 1
-        self.may_end = self.pattern.may_end[self.state]
+        super().__init__(pattern, pattern.state(0), length)
 
 
 def why_nothing_matches(lacking: list[str]) -> str:

@@ -1,5 +1,6 @@
 """What may follow the beginning of a text, held to all texts of small grammars up to a length."""
 
+import json
 import random
 import re
 from itertools import product
@@ -13,6 +14,7 @@ from charrnn.core.errors import UsageError
 from charrnn.sampling.grammar import chart as chart_module
 from charrnn.sampling.grammar.chart import Chart, GrammarConstraint
 from charrnn.sampling.grammar.context_free import Alternative, CompiledGrammar, Grammar, Rule, Terminal
+from charrnn.sampling.grammar.json_schema import json_schema_grammar
 from tests.sampling.grammar.examples import EXAMPLES, GRAMMARS, PRINTABLE, chart_of, walk
 
 LETTERS = "abc"
@@ -32,6 +34,8 @@ SMALL: dict[str, Rules] = {
     "long terminals": {S: [(some, c, A), (some,)], A: [(), (some, A)]},
     "empty terminals": {S: [(ab, A, ab), (c,)], A: [(ab,), (c, A)]},
     "palindromes": {S: [(a, S, a), (b, S, b), (c,), ()]},
+    "mutual left recursion": {S: [(A, a), (b,)], A: [(S, b), (c,), (A, S)]},
+    "tails": {S: [(a, A), (A,)], A: [(b, S, B), (c,)], B: [(), (c, B)]},
     "no end": {S: [(a,), (b, A), (B, B)], A: [(a, A)], B: [(A, c), ()]},
 }
 
@@ -109,7 +113,7 @@ def test_texts_with_equal_futures_share_a_position() -> None:
     constraint = GrammarConstraint(chart)
     for letter in "b" + "a" * 50:
         constraint.advance(LETTERS.index(letter))
-    assert len(chart.positions) == 2
+    assert len(chart.positions) == 1
 
 
 def test_forgotten_positions_do_not_change_what_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,3 +161,13 @@ def test_lengths_without_a_limit() -> None:
     assert GrammarConstraint(chart, (), inf).may_end
     allowed = GrammarConstraint(chart).allowed(np.ones(len(PRINTABLE), np.bool_))
     assert "".join(PRINTABLE[n] for n in np.flatnonzero(allowed)) == "(["
+
+
+def test_positions_do_not_multiply_with_the_ways_that_lead_to_them() -> None:
+    schema = {"type": "object", "properties": {f"key{n}": {"type": "boolean"} for n in range(12)}}
+    grammar = json_schema_grammar(json.dumps(schema))
+    chart = Chart(CompiledGrammar("x", grammar, PRINTABLE, np.ones(len(PRINTABLE), np.bool_)))
+    rng = random.Random(3)
+    for _ in range(300):
+        walk(chart, rng, 400)
+    assert 100 < len(chart.positions) < 400  # 12 times the characters of `, "key1": false` and more, not 2 ** 12

@@ -1,12 +1,14 @@
 """Grammars over a vocabulary: shortest texts, and what is refused."""
 
+import re
+from itertools import product
 from math import inf
 
 import numpy as np
 import pytest
 
 from charrnn.core.errors import UsageError
-from charrnn.sampling.grammar.context_free import CompiledGrammar, Grammar, Rule, Terminal
+from charrnn.sampling.grammar.context_free import Automaton, CompiledGrammar, Grammar, Rule, Terminal
 
 S, A = Rule("S"), Rule("A")
 WORD, EMPTY_OR_DIGITS, CAT = Terminal("WORD", "[a-z]{2,}"), Terminal("DIGITS", "[0-9]*"), Terminal('"cat"', "cat")
@@ -74,3 +76,31 @@ def test_ignored_terminals_may_surround_each_terminal() -> None:
 def test_patterns_that_are_refused(pattern: str, problem: str) -> None:
     with pytest.raises(UsageError, match=f"^--grammar g: X: .*{problem}"):
         compiled({S: [(Terminal("X", pattern),)]}, "abc")
+
+
+@pytest.mark.parametrize(("least", "most"), [(0, 0), (0, 3), (2, 4), (3, None), (5, 2)])
+@pytest.mark.parametrize("pattern", ["a*", "(?:ab|c)*", "a{2}b?", "abc"])
+def test_terminals_of_bounded_length(pattern: str, least: int, most: int | None) -> None:
+    automaton = Automaton(Terminal("X", pattern, least, most), "abc", np.ones(3, np.bool_))
+    lengths = list[int]()
+    for letters in (letters for n in range(6) for letters in product("abc", repeat=n)):
+        state, text = 0, "".join(letters)
+        for letter in letters:
+            state = int(automaton.transitions[state, automaton.classes["abc".index(letter)]])
+        fits = least <= len(text) and (most is None or len(text) <= most)
+        assert automaton.may_end[state] == bool(fits and re.fullmatch(pattern, text)), text
+        lengths += [len(text)] * automaton.may_end[state]
+    assert automaton.shortest == min(lengths, default=inf)
+
+
+def test_the_automaton_of_a_text_is_that_of_its_pattern() -> None:
+    for text in ("a", "a.b", "aab\n", "a-z"):
+        quick = Automaton(Terminal("X", re.escape(text)), "ab.\n-z", np.array([True] * 5 + [text != "a-z"]))
+        slow = Automaton(Terminal("X", f"(?:{re.escape(text)})"), "ab.\n-z", np.array([True] * 5 + [text != "a-z"]))
+        states, state = {0: 0}, 0
+        for character in text:
+            n = "ab.\n-z".index(character)
+            assert (quick.after[state].min(), quick.shortest) == (slow.after[states[state]].min(), slow.shortest)
+            state, before = int(quick.transitions[state, quick.classes[n]]), states[state]
+            states[state] = int(slow.transitions[before, slow.classes[n]])
+            assert quick.may_end[state] == slow.may_end[states[state]]

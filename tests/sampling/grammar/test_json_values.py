@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from math import inf
 from typing import Any
 
 import jsonschema
@@ -90,7 +91,9 @@ def test_numbers(schema: dict[str, Any], yes: list[str], no: list[str]) -> None:
 )
 def test_strings(schema: dict[str, Any], yes: list[str], no: list[str]) -> None:
     pattern = regex.compile(json_values.string(schema))
-    assert [text for text in yes + no if pattern.fullmatch(text)] == yes
+    least, most = json_values.string_lengths(schema)
+    fits = {text for text in yes + no if least <= len(text) <= (inf if most is None else most)}
+    assert [text for text in yes + no if pattern.fullmatch(text) and text in fits] == yes
     for text in yes:
         jsonschema.validate(json.loads(text), {"type": "string", **schema})
 

@@ -68,7 +68,7 @@ def everything() -> NDArray[np.bool_]:
 
 
 def allowed(constraint: PatternConstraint) -> NDArray[np.bool_]:
-    return constraint.allowed(np.ones(len(constraint.pattern.symbols.classes), bool))
+    return constraint.allowed(np.ones(len(constraint.state.choices.classes), bool))
 
 
 def every_sample(constraint: PatternConstraint, length: int, text: str = "") -> Iterator[str]:

@@ -1,0 +1,128 @@
+"""JSON Schemas as they are read, before any rule is made of them: their keywords, references, and joins of several."""
+
+import json
+from typing import Any
+
+from charrnn.core.errors import UsageError
+from charrnn.sampling.grammar.json_values import UnsupportedError
+
+Schema = dict[str, Any]
+
+ANNOTATIONS = {
+    *("$schema", "$id", "$anchor", "$comment", "$defs", "$vocabulary", "definitions", "title", "description"),
+    *("default", "deprecated", "readOnly", "writeOnly", "examples", "contentMediaType", "contentEncoding"),
+}
+NUMERIC = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+KEYWORDS = {
+    "object": {"properties", "required", "additionalProperties"},
+    "array": {"items", "prefixItems", "minItems", "maxItems"},
+    "string": {"minLength", "maxLength", "pattern", "format"},
+    "integer": NUMERIC,
+    "number": NUMERIC,
+    "boolean": set[str](),
+    "null": set[str](),
+}
+APPLICATORS = {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}
+TYPES = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+def checked(schema: Any, place: str) -> Schema:
+    """Return a schema without annotations; raises UsageError or UnsupportedError for what is not a known schema."""
+    if schema is True:
+        return {}
+    if not isinstance(schema, dict):
+        raise UsageError(f"{place}: a schema is an object, true or false, not {json.dumps(schema)[:40]}")
+    found = {key: each for key, each in schema.items() if key not in ANNOTATIONS and not key.startswith("x-")}
+    unknown = found.keys() - APPLICATORS - set().union(*KEYWORDS.values())
+    if unknown:
+        raise UnsupportedError(", ".join(sorted(unknown)))
+    return found
+
+
+def referenced(root: Any, target: Any, place: str) -> Any:
+    """Return the schema that a reference within the document means; raises UsageError if there is none."""
+    if not isinstance(target, str) or not (target == "#" or target.startswith("#/")):
+        raise UnsupportedError(f"$ref {json.dumps(target)} outside this file")
+    found = root
+    for key in target.split("/")[1:]:
+        key = key.replace("~1", "/").replace("~0", "~")
+        try:
+            found = found[int(key) if isinstance(found, list) else key]
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise UsageError(f"{place}: $ref {target}: there is no such schema") from error
+    return found
+
+
+def without(schema: Schema, keyword: str) -> Schema:
+    """Return a schema without one of its keywords."""
+    return {key: each for key, each in schema.items() if key != keyword}
+
+
+def merged(schemas: list[Any]) -> Any:
+    """Return a schema for the values that are valid by all of some schemas, which may not share a keyword."""
+    if any(schema is False for schema in schemas):
+        return False
+    joined: Schema = {}
+    for schema in schemas:
+        for key, each in {} if schema is True else schema.items():
+            if key in ANNOTATIONS:
+                continue
+            if key in ("properties", "required") and key in joined:
+                each = joined_members(joined[key], each)
+            elif joined.get(key, each) != each:
+                raise UnsupportedError(f"{key} in two schemas that both apply")
+            joined[key] = each
+    return joined
+
+
+def joined_members(one: Any, other: Any) -> Any:
+    """Return the properties, or the names of required ones, of two schemas that both apply."""
+    if isinstance(one, list):
+        return list(dict.fromkeys([*one, *other]))
+    if any(one[key] != other[key] for key in one.keys() & other.keys()):
+        raise UnsupportedError("one property in two schemas that both apply")
+    return {**one, **other}
+
+
+def types(schema: Schema) -> list[str]:
+    """Return the types of values that a schema allows; without `type`, those of its keywords, or all."""
+    found = schema.get("type")
+    names = [found] if isinstance(found, str) else list(KEYWORDS if found is None else found)
+    wrong = [name for name in names if name not in KEYWORDS]
+    if wrong:
+        raise UnsupportedError(f"type {json.dumps(wrong[0])}")
+    return [name for name in names if not (name == "integer" and "number" in names)]
+
+
+def kinds(schema: Schema) -> set[str]:
+    """Return the types of a schema, integers as numbers; none if they are not stated."""
+    found = schema.get("type", [])
+    return {"number" if name == "integer" else name for name in ([found] if isinstance(found, str) else found)}
+
+
+def values_of(schema: Schema) -> list[str] | None:
+    """Return the constant values of a schema as JSON, None if they are not stated."""
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    return None if values is None else [json.dumps(each, sort_keys=True) for each in values]
+
+
+def are_distinct(one: Any, other: Any) -> bool:
+    """Return whether no value can be valid by both schemas, as far as can be seen."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return False
+    first, second = kinds(one), kinds(other)
+    if first and second and not first & second:
+        return True
+    values = [values_of(one), values_of(other)]
+    if values[0] is not None and values[1] is not None:
+        return not set(values[0]) & set(values[1])
+    shared = set(one.get("required", ())) & set(other.get("required", ()))
+    return any(are_distinct(one.get("properties", {}).get(key), other.get("properties", {}).get(key)) for key in shared)
