@@ -9,7 +9,7 @@ Finish = Literal["length", "stop", "regex", "grammar"]  # why a sample ended
 
 
 class Choice(NamedTuple):
-    """What may be drawn next: the ids of `drawable` (V,), of which those of `continuing` (V,) do not end the sample.
+    """What may be drawn next: the ids of `drawable` (V,); those in `continuing` (V,) do not end the sample.
 
     `finish` is the reason for an end here, None if the sample may not end; `ended` whether every drawable id ends it.
     """

@@ -25,7 +25,7 @@ class Choices:
         self.made: dict[tuple[bytes, bool], Choice] = {}
 
     def of(self, fits: NDArray[np.bool_], may_end: bool) -> Choice:
-        """Return the choice among the classes that fit, the last of which is that of symbols that never do."""
+        """Return the choice among the classes that fit; the last class has the symbols that never do."""
         key = (fits.tobytes(), may_end)
         if key not in self.made:
             allowed = fits[self.classes]
@@ -60,7 +60,7 @@ S = TypeVar("S", bound=State)
 
 
 class Automaton(Protocol[S]):
-    """Something with states, each of which may be computed when it is first asked for."""
+    """Something with states. A state may be computed when it is first asked for."""
 
     def follower(self, state: S, id: int) -> S:  # noqa: A002
         """Return the state after a symbol, which was allowed at `state`."""

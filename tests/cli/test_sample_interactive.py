@@ -95,7 +95,9 @@ def test_ctrl_c_stops_the_text_and_discards_a_line() -> None:
         talk.shown("hens")
         talk.type("\x03")
         before = talk.shown()
-        talk.type("fo\x03")
+        talk.type("fo")
+        talk.shown("fo")
+        talk.interrupt()
         talk.shown()
         talk.type("\x1b[A\x01\x0b/next 1\n")  # the line before from the history, cleared again
         assert "probability" in talk.shown()

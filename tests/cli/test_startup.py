@@ -27,7 +27,15 @@ def test_help_and_version_import_only_the_command_line(args: list[str]) -> None:
     modules = imported(*args)
     own = {name.removeprefix("charrnn.") for name in modules if name.startswith("charrnn.")}
     assert own == {
-        *("cli", "cli.commands", "cli.parsing", "cli.standard_streams", "cli.streams", "cli.variables"),
+        *(
+            "cli",
+            "cli.commands",
+            "cli.completion",
+            "cli.parsing",
+            "cli.standard_streams",
+            "cli.streams",
+            "cli.variables",
+        ),
         *("core", "core.errors"),
         *("parallel", "parallel.launcher", "plots", "plots.display_width", "terminal", "terminal.streams"),
     }

@@ -46,7 +46,13 @@ BOUNDS: list[tuple[type, str, str, list[Any], list[Any]]] = [
     (TrainConfig, "seed", "--seed", [0, 2**63 - 1], [-1, 2**63]),
     (TrainConfig, "min_count", "--min-count", [1, HUGE - 1], [0, -1, HUGE]),
 ]
-FREE = {"budget", "encoding", "holdout", "held_out"}  # text; the reader checks the encoding; a test of their own
+FREE = {
+    "budget",
+    "encoding",
+    "encoding_errors",
+    "holdout",
+    "held_out",
+}  # text; the reader checks the encoding; a test of their own
 REQUIRED: dict[type, dict[str, Any]] = {
     ModelConfig: {"vocab_size": 7},
     TrainConfig: {"steps": 100, "budget": "100 steps"},
@@ -86,6 +92,7 @@ def test_the_defaults() -> None:
         "min_count": 1,
         "holdout": "tail",
         "held_out": None,
+        "encoding_errors": "strict",
     }
 
 

@@ -30,7 +30,13 @@ TINY = (
 )
 TIMES = ("seconds", "chars_per_second")
 CUT = " in row blocks"  # of large products; those of the fixtures are too small to be cut, so no bit depends on it
-ADDED = ("holdout", "held_out", "seconds", "line_number")  # keys of JSON objects that the program has got since
+ADDED = (
+    "holdout",
+    "held_out",
+    "encoding_errors",
+    "seconds",
+    "line_number",
+)  # keys of JSON objects that the program has got since
 
 KEEP = ("gru", "lstm", "tanh", "relu", "lines", "ensemble", "unknown", "nfd")  # runs with a half-way model in git
 RUNS = {

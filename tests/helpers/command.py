@@ -232,6 +232,12 @@ class Conversation:
     def type(self, keys: str) -> None:
         os.write(self.screen, keys.encode())
 
+    def interrupt(self) -> None:
+        """Type Ctrl-C until it takes effect: Python misses one between the prompt and its wait for a key."""
+        self.type("\x03")
+        while not select.select([self.screen], [], [], 5)[0]:
+            self.type("\x03")
+
     def shown(self, until: str = "\n> ") -> str:
         """Return what the terminal shows up to its next prompt, or to another text."""
         seen = ""

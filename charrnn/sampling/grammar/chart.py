@@ -169,7 +169,7 @@ class Chart:
         """Return the continuation of each rule that begins at a position, from the items that wait for it there.
 
         An item may name another of these rules. Those that name each other in a cycle, as in a left recursion, are
-        told apart by all that they lead to.
+        distinguished by all that they lead to.
         """
         found: dict[Rule, Continuation] = {}
         open_rules = without_tails(waiting)
