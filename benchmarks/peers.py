@@ -35,7 +35,7 @@ class TorchRNN:
         """Read a window of ids x and y (T, B); return the mean loss in nats per character, and the state."""
         out, state = self.rnn(self.embed(x), state)
         logits = self.head(out)
-        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten()), state
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), ignore_index=-1), state
 
     def gradients(self) -> dict[str, Array]:
         """Return the gradients under PyTorch's names."""

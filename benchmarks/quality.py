@@ -113,10 +113,15 @@ class Result:
 
 
 def charrnn(*arguments: str, python: str = sys.executable) -> str:
-    """Run a command without the user's CHARRNN_* variables; return its stdout, or exit with its code if it fails."""
+    """Run a command without the user's CHARRNN_* variables; return its stdout, or exit with its code if it fails.
+
+    The program is the one that is installed for `python`, even if another one is in the working folder.
+    """
     print("$", shlex.join(("charrnn", *arguments)), file=sys.stderr, flush=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CHARRNN_")}
-    command = [python, "-m", "charrnn", *arguments]
+    if python != sys.executable:
+        environment.pop("PYTHONPATH", None)
+    command = [python, "-P", "-m", "charrnn", *arguments]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
     if done.returncode:
         raise SystemExit(done.returncode)

@@ -96,10 +96,11 @@ def scored_lines(batches: Iterator[list[str]], scorers: Sequence[LineScorer], fi
     number = 0
     for batch in batches:
         columns = [scorer.scores(batch) for scorer in scorers]
+        scores = {id(each): each for column in columns for each in column}  # equal lines share one
+        values = {key: figure.value(each.losses, each.score.chars + each.score.unknown) for key, each in scores.items()}
         for text, *found in zip(batch, *columns, strict=True):
             number += 1
-            values = [figure.value(each.losses, each.score.chars + each.score.unknown) for each in found]
-            yield ScoredLine(text.removesuffix("\n"), number, found, values)
+            yield ScoredLine(text.removesuffix("\n"), number, found, [values[id(each)] for each in found])
 
 
 @dataclass

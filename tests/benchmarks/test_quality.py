@@ -130,6 +130,12 @@ def test_each_row_is_measured_by_an_earlier_commit_too(
     assert [row[0] for row in again[:2]] == [new[0], old[0]]
 
 
+def test_the_program_in_the_working_folder_is_not_the_one_that_is_measured(work: Path) -> None:
+    (work / "charrnn").mkdir()
+    (work / "charrnn" / "__main__.py").write_text("print('the program in the working folder')")
+    assert re.fullmatch(r"charrnn \d+\.\d+\.\d+\n", quality.charrnn("--version"))
+
+
 def test_a_commit_is_installed_once_with_the_same_numpy(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git = ["git", "-C", "project", "-c", "user.name=a", "-c", "user.email=a"]
     Path("project").mkdir()

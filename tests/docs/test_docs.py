@@ -111,16 +111,20 @@ def test_the_pages_name_many_commands() -> None:
     assert sum(len(commands(read(page))) for page in PAGES) > 150
 
 
-def test_the_ten_lines_of_the_readme_work(tmp_path: Path) -> None:
-    section = README.split("\n## What it does\n")[1]
-    first, *rest = re.findall(r"^    ((?:tail|charrnn) .*?) +#", section, re.M)
-    assert len(rest) == 9
-    copies = "for name in en de fr log; do cp checkpoints/novel.npz checkpoints/$name.npz; done"
-    script = "\n".join([first, copies, *rest]).replace("tail -f", "cat").replace("--count 1000", "--count 20")
-    for name in ("novel.txt", "letters.txt", "server.log"):
-        (tmp_path / name).write_text(TEXT.replace("than", "than 2026-11-22, It was"))
+def test_the_commands_for_each_of_the_readmes_users_work(tmp_path: Path) -> None:
+    users = [README.split(f"\n## If you {what}\n")[1].split("\n## ")[0] for what in ("write", "have logs", "study")]
+    lines = [re.findall(r"^    ((?:tail|charrnn) .*?)(?: +#.*)?$", user, re.M) for user in users]
+    assert [len(some) for some in lines] == [3, 4, 3]
+    for name in ("novel.txt", "monday.log", "tuesday.log", "app.log"):
+        (tmp_path / name).write_text(25 * TEXT.replace("than", "than 2026-11-22, It was"))
+    script = (
+        "\n".join(line for some in lines for line in some)
+        .replace("tail -F", "cat")
+        .replace("--count 1000", "--count 20")
+    )
     result = in_bash(re.sub(r"--time \S+", "--steps 2", script), tmp_path, SMALL)
     assert result.code == 0, result.err
+    assert result.text.startswith("It was a")
     assert len(re.findall(r"^\d{4}-\d\d-\d\d$", result.text, re.M)) == 20
 
 
