@@ -108,18 +108,20 @@ BITS = Scale(
 )
 
 
-QUANTILES = (0.5, 0.65, 0.78, 0.87, 0.93, 0.97, 0.99)  # of a text, where the levels above the lowest begin
+EXPECTED = 0.5  # bits: a character that costs less has the lowest level
+QUANTILES = (0.3, 0.56, 0.74, 0.86, 0.94, 0.98)  # of the others, where the levels after the next one begin
 
 
 def quantile_scale(values: NDArray[Any]) -> Scale:
     """Return the scale of bits (N,), NaN if unknown, in which the levels have the same shares of every text.
 
-    Half of a text is in the lowest level and a hundredth in the highest, however well a model predicts it.
+    Of the characters that were not EXPECTED, 30 % are in the lowest of the other levels and 2 % in the highest, however
+    well a model predicts the text.
     """
-    known = values[~np.isnan(values)]
-    bounds = np.quantile(known, QUANTILES).tolist() if len(known) else [float(k) for k in range(1, 8)]
+    known = values[values >= EXPECTED]  # false for NaN
+    bounds = [EXPECTED, *(np.quantile(known, QUANTILES).tolist() if len(known) else map(float, range(1, 7)))]
     labels = (f"<{bounds[0]:.2f}", *(f"{bound:.2f}" for bound in bounds[:-1]), f"{bounds[-1]:.2f}+")
-    return Scale(SEQUENTIAL, tuple(bounds), labels, ".2f", "bits, in quantiles of the text")
+    return Scale(SEQUENTIAL, tuple(bounds), labels, ".2f", "bits, in quantiles of what was unexpected")
 
 
 def diverging_scale(largest: float) -> Scale:

@@ -99,16 +99,16 @@ def test_diverging_levels_have_zero_in_the_middle_and_the_largest_value_at_the_e
     assert float(scale.labels[level]) == pytest.approx(max(-0.8, min(0.8, value)), abs=0.11)
 
 
-def test_levels_by_quantiles_have_fixed_shares_of_the_text() -> None:
-    values = np.concatenate([np.random.default_rng(0).exponential(size=1000), [math.nan]])
+def test_levels_by_quantiles_have_fixed_shares_of_what_was_unexpected() -> None:
+    values = np.concatenate([np.full(500, 0.49), 0.5 + np.random.default_rng(0).exponential(size=1000), [math.nan]])
     scale = quantile_scale(values)
     levels = [scale.level(value) for value in values.tolist()]
-    assert [levels.count(k) for k in range(8)] == [500, 150, 130, 90, 60, 40, 20, 10]
+    assert [levels.count(k) for k in range(8)] == [500, 300, 260, 180, 120, 80, 40, 20]
     assert levels[-1] is None
-    assert scale.labels[0] == f"<{np.median(values[:-1]):.2f}"
+    assert scale.labels[0] == "<0.50"
     assert len(scale.labels) == 8
-    assert quantile_scale(np.array([math.nan])).level(2.5) == 2
-    assert {quantile_scale(np.zeros(9)).level(0)} == {7}
+    assert quantile_scale(np.array([math.nan])).level(2.5) == 3
+    assert quantile_scale(np.zeros(9)).level(0) == 0
 
 
 def test_guesses_go_with_the_first_code_point_of_a_cluster_and_are_described() -> None:
