@@ -135,7 +135,7 @@ def test_colours_follow_the_quantiles_of_the_text() -> None:
     assert len(codes) == 8
     shares = [sum(map(len, re.findall(rf"\x1b\[{code}m([^\x1b]*)", body))) / len(TEXT) for code in codes]
     rest = 1 - shares[0]
-    assert shares[1:] == pytest.approx([rest * share for share in (0.3, 0.26, 0.18, 0.12, 0.08, 0.04, 0.02)], abs=0.06)
+    assert shares[1:] == pytest.approx([rest * share for share in (0.3, 0.26, 0.18, 0.12, 0.08, 0.04, 0.02)], abs=0.08)
     assert "↵" in body
 
 

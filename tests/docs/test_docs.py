@@ -112,7 +112,10 @@ def test_the_pages_name_many_commands() -> None:
 
 
 def test_the_commands_for_each_of_the_readmes_users_work(tmp_path: Path) -> None:
-    users = [README.split(f"\n## If you {what}\n")[1].split("\n## ")[0] for what in ("write", "have logs", "study")]
+    users = [
+        README.split(f"\n## If you {what}\n")[1].split("\n## ")[0]
+        for what in ("write", "have logs", "study how it works")
+    ]
     lines = [re.findall(r"^    ((?:tail|charrnn) .*?)(?: +#.*)?$", user, re.M) for user in users]
     assert [len(some) for some in lines] == [3, 4, 3]
     for name in ("novel.txt", "monday.log", "tuesday.log", "app.log"):
