@@ -3,15 +3,17 @@
 The products of a character are small: threads that share one wait for each other longer than they compute.
 """
 
+import os
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from typing import Any, TypeVar
 
 from charrnn.parallel import cores
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 lock = threading.Lock()
 calls = 0  # that are within single_threaded_products now
 limiter: Any = None  # of the first of them
@@ -80,7 +82,8 @@ def enter() -> None:
     with lock:
         calls += 1
         if calls == 1:
-            limiter, cores.product_threads = matrix_libraries().limit(limits=1, user_api="blas"), 1
+            limiter = in_setter(lambda: matrix_libraries().limit(limits=1, user_api="blas"))
+            cores.product_threads = 1
 
 
 def leave() -> None:
@@ -89,5 +92,32 @@ def leave() -> None:
     with lock:
         calls -= 1
         if not calls:
-            limiter.restore_original_limits()
+            in_setter(limiter.restore_original_limits)
             cores.product_threads = None
+
+
+# ---- the thread that sets the number ----
+
+
+@cache
+def setter() -> list[cores.Helper]:
+    """Return the thread that sets the number of threads, none where the system does not let it start."""
+    with suppress(RuntimeError):
+        return [cores.Helper()]
+    return []
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=setter.cache_clear)  # the threads of a process do not survive its fork
+
+
+def in_setter(function: Callable[[], Result]) -> Result:
+    """Call a function in one thread, always the same: threadpoolctl obeys the first thread that sets a number alone."""
+    for helper in setter():
+        call = cores.Call(function)
+        helper.calls.put(call)
+        call.ended.acquire()
+        if call.error is not None:
+            raise call.error
+        return call.result
+    return function()
