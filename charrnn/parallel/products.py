@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 lock = threading.Lock()
 calls = 0  # that are within single_threaded_products now
-limiter: Any = None  # of the first of them
+limiter: Callable[[], object] = bool  # restores what the first of them has limited
 
 
 @cache
@@ -82,7 +82,7 @@ def enter() -> None:
     with lock:
         calls += 1
         if calls == 1:
-            limiter = in_setter(lambda: matrix_libraries().limit(limits=1, user_api="blas"))
+            limiter = limited()
             cores.product_threads = 1
 
 
@@ -92,7 +92,7 @@ def leave() -> None:
     with lock:
         calls -= 1
         if not calls:
-            in_setter(limiter.restore_original_limits)
+            limiter()
             cores.product_threads = None
 
 
@@ -109,6 +109,19 @@ def setter() -> list[cores.Helper]:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=setter.cache_clear)  # the threads of a process do not survive its fork
+
+
+def limited() -> Callable[[], object]:
+    """Let each product use one thread; return what restores the number before.
+
+    A program that has set a number itself, through threadpoolctl, can only be served in the thread that did it.
+    """
+    libraries = matrix_libraries().select(user_api="blas")
+    found = in_setter(lambda: libraries.limit(limits=1))
+    if all(library["num_threads"] == 1 for library in libraries.info()):
+        return lambda: in_setter(found.restore_original_limits)
+    restore: Callable[[], object] = libraries.limit(limits=1).restore_original_limits
+    return restore
 
 
 def in_setter(function: Callable[[], Result]) -> Result:

@@ -11,6 +11,13 @@ from benchmarks import speed
 from benchmarks.speed import CELLS_TIMED, DEFAULT, Case, Step, our_step, run_of, seconds
 from charrnn.core.model import parameter_shapes
 from charrnn.core.train import train
+from charrnn.parallel import cores
+
+
+@pytest.fixture(autouse=True)
+def same_cores_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the limit that the benchmark sets: it holds for all that this process trains later."""
+    monkeypatch.setattr(cores, "limit", cores.limit)
 
 
 def test_a_step_takes_six_operations_per_weight_and_character() -> None:
