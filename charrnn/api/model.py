@@ -10,7 +10,8 @@ Scoring is imported when it is used, so that a program that only samples starts 
 """
 
 import secrets
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -18,12 +19,12 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
+from charrnn.api.loaded import LoadedModel
 from charrnn.api.sampling import (
     Sampling,
     SamplingOptions,
     as_read,
     checked_sampling,
-    ignored,
     number,
     pieces,
     several,
@@ -32,12 +33,10 @@ from charrnn.api.sampling import (
 from charrnn.checkpoint.export import torch_state_dict
 from charrnn.checkpoint.paths import english_model, is_english, model_path
 from charrnn.checkpoint.store import CheckpointStore
-from charrnn.core.config import TrainConfig
 from charrnn.core.errors import CharRNNError, CheckpointError, UsageError
 from charrnn.core.model import CharRNN
 from charrnn.core.ops import Array, Ids
 from charrnn.core.score import Score, bits
-from charrnn.core.state import Origin
 from charrnn.core.vocab import Vocab
 from charrnn.parallel.products import each_within, single_threaded_products
 from charrnn.sampling.alphabet import alphabet
@@ -51,15 +50,8 @@ RATE, FIGURE = 1 / 1000, "peak"  # of Model.threshold, as of `charrnn eval --thr
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Model:
+class Model(LoadedModel):
     """A trained network with its vocabulary and the configuration and text of its training. It never changes."""
-
-    network: CharRNN
-    vocab: Vocab
-    config: TrainConfig  # of its training
-    origin: Origin  # the text that it was trained on
-    path: Path  # its file
-    name: str  # as the user gave it
 
     def __repr__(self) -> str:
         """Return the name and the network.
@@ -74,7 +66,10 @@ class Model:
         """Return a card, as a notebook shows it."""
         from charrnn.api.notebook import model_card
 
-        return model_card(self)
+        history: list[Validation] = []
+        with suppress(CheckpointError):  # its file may be gone
+            history = self.history
+        return model_card(self, history)
 
     # ---- writing ----
 
@@ -286,21 +281,6 @@ class Model:
         from charrnn.api.results import Validation
 
         return [Validation(*each) for each in CheckpointStore(self.path).load().history]
-
-    def own_text(
-        self, to_score: bool = False, option: str | None = None, note: Callable[[str], None] = ignored
-    ) -> tuple[Ids, Ids]:
-        """Read the text of its training again; return the ids that it was trained on and the held-out ones.
-
-        Raises TextError, with advice to leave out `option` or to name a text to score, if that is not possible.
-        """
-        from charrnn.training.own_text import own_text
-
-        return own_text(self.name, self.network.config, self.config, self.vocab, self.origin, to_score, option, note)
-
-    def training_text(self, option: str, note: Callable[[str], None]) -> Ids:
-        """Read the text that it was trained on again, for an option that needs it."""
-        return self.own_text(False, option, note)[0]
 
     def save(self, target: str | PathLike[str], *, force: bool = False) -> "Model":
         """Write the whole run to another file, from which it can be resumed, and return that model.

@@ -1,19 +1,16 @@
 """The card of a model in a notebook."""
 
-from contextlib import suppress
+from collections.abc import Sequence
 
-from charrnn.api.model import Model
+from charrnn.api.loaded import LoadedModel
 from charrnn.api.results import Validation
-from charrnn.core.errors import CheckpointError
 from charrnn.core.score import bits
 from charrnn.plots.html import card
 
 
-def model_card(model: Model) -> str:
+def model_card(model: LoadedModel, history: Sequence[Validation]) -> str:
     """Return a model as HTML: its network, its text and its training, and the last validation if it has any."""
-    config, run, origin, history = model.network.config, model.config, model.origin, list[Validation]()
-    with suppress(CheckpointError):  # its file may be gone
-        history = model.history
+    config, run, origin = model.network.config, model.config, model.origin
     rows = {
         "network": f"{config}, embedding {config.embed_size}",
         "parameters": f"{len(model.network.vector):,}",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from charrnn.api.loaded import LoadedModel, ignored
 from charrnn.core.config import require
 from charrnn.core.errors import UsageError
 from charrnn.core.ops import Ids
@@ -22,7 +23,6 @@ from charrnn.sampling.samples import Piece as Piece
 from charrnn.sampling.samples import SampleOptions, samples
 
 if TYPE_CHECKING:
-    from charrnn.api.model import Model
     from charrnn.sampling.constraint_options import ConstraintFactory
 
 FILTERS = ("temperature", "top_k", "top_p", "min_p")
@@ -99,12 +99,8 @@ def checked_sampling(length: int | None, options: SamplingOptions) -> Sampling:
     return Sampling(None if length is None else whole(length, "length"), **given)
 
 
-def ignored(text: str) -> None:
-    """Take a note that nobody reads."""
-
-
 def sample_options(
-    model: "Model",
+    model: LoadedModel,
     prompt_ids: Ids,
     wanted: Sampling,
     *,
@@ -131,7 +127,7 @@ def sample_options(
 
 
 def pieces(
-    model: "Model",
+    model: LoadedModel,
     prompt: str,
     seed: int,
     wanted: Sampling,
