@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from charrnn.cli.parsing import prepare
-from charrnn.cli.variables import named_in_errors, settle
+from charrnn.cli.variables import named_in_errors, prefer_own, settle
 
 COMMANDS = {  # name, which is that of the module: (function, first line of its help)
     "train": ("train", "Learn from texts."),
@@ -31,6 +31,7 @@ class Command(TyperCommand):
         """Parse the command line and variables; refuse an option of another program with the name that it has here."""
         parameters = self.get_params(ctx)
         prepare(parameters)
+        prefer_own(ctx.info_name, parameters)
         try:
             with named_in_errors(ctx, parameters):
                 rest = super().parse_args(ctx, args)

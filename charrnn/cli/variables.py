@@ -17,6 +17,19 @@ RIVALS = (  # options that exclude each other: the variable of one is ignored wh
 )
 
 
+def prefer_own(command: str, parameters: Iterable[Any]) -> None:
+    """Let the variable of this command alone, such as CHARRNN_EVAL_LINES, come before that of all, CHARRNN_LINES."""
+    for parameter in parameters:
+        if isinstance(parameter.envvar, str):
+            general = parameter.envvar.removeprefix("CHARRNN_")
+            parameter.envvar = [f"CHARRNN_{command.upper()}_{general}", parameter.envvar]
+
+
+def variable(parameter: Any) -> str:
+    """Return the variable that gives a parameter's value; empty if none does."""
+    return next((name for name in parameter.envvar or () if os.environ.get(name)), "")
+
+
 def from_variables(context: Any) -> set[str]:
     """Return the names of the parameters of a command whose values come from variables."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
@@ -28,7 +41,7 @@ def settle(context: Any, parameters: Iterable[Any]) -> None:
     variables, known = from_variables(context), {parameter.name: parameter for parameter in parameters}
     for name in variables:
         if known[name].multiple:
-            context.params[name] = [os.environ[known[name].envvar]]
+            context.params[name] = [os.environ[variable(known[name])]]
     for rivals in RIVALS:
         typed = {name for name in rivals & known.keys() if is_typed(context, name)}
         for name in rivals & variables if typed else ():
@@ -49,8 +62,8 @@ def named_in_errors(context: Any, parameters: Iterable[Any]) -> Iterator[None]:
     except CharRNNError as error:
         message = str(error)
         flags = {f"{flag} ": p for p in parameters for flag in p.opts if p.name and not is_typed(context, p.name)}
-        named = {p.envvar for flag, p in flags.items() if flag in f"{message} ".replace(":", " ") and p.envvar}
-        given = sorted(name for name in named if isinstance(name, str) and os.environ.get(name))
+        named = {variable(p) for flag, p in flags.items() if flag in f"{message} ".replace(":", " ")}
+        given = sorted(named - {""})
         if not given:
             raise
         raise type(error)(f"{message} ({' and '.join(given)} in the environment)") from error

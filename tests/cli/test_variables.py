@@ -52,6 +52,17 @@ def test_a_resume_keeps_the_network_of_its_file(trained: Run, model: Path) -> No
     assert (warm.start["hidden_size"], warm.start["cell"], warm.start["seed"]) == (16, "gru", 7)
 
 
+def test_a_variable_with_the_name_of_a_command_acts_on_it_alone_and_comes_first(model: Path) -> None:
+    env = {"CHARRNN_EVAL_LINES": "1", "CHARRNN_TRAIN_SEED": "7", "CHARRNN_SEED": "8"}
+    start = ok("train", "a.txt", *NETWORK, "--steps", 1, "-m", "b", "--json", "-q", env=env).start
+    assert (start["seed"], start["holdout"]) == (7, "tail")
+    assert ok("eval", "-m", "a", "a.txt", "-q", env=env) == ok("eval", "-m", "a", "a.txt", "-q", "--lines")
+    line = ("sample", "-m", "a", "-n", 9, "-q")
+    assert ok(*line, env=env) == ok(*line, "--seed", 8)
+    failed = charrnn("train", "a.txt", "-q", env={"CHARRNN_TRAIN_HIDDEN_SIZE": "big", "CHARRNN_HIDDEN_SIZE": "8"})
+    refused(failed, 2, "(CHARRNN_TRAIN_HIDDEN_SIZE in the environment)")
+
+
 def test_a_value_with_blanks_is_one_value(model: Path) -> None:
     Path("checkpoints/a b.npz").write_bytes(model.read_bytes())
     result = ok("eval", "-m", "a", "-q", "a.txt", env={"CHARRNN_AGAINST": "a b"})
