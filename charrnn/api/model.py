@@ -9,7 +9,6 @@ print(model.score("Good morrow!").bits_per_char)
 Scoring is imported when it is used, so that a program that only samples starts quickly.
 """
 
-import secrets
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,12 +20,14 @@ import numpy as np
 
 from charrnn.api.loaded import LoadedModel
 from charrnn.api.sampling import (
-    Sampling,
     SamplingOptions,
     as_read,
     checked_sampling,
+    continuation,
+    ending,
     number,
     pieces,
+    seed_of,
     several,
     whole,
 )
@@ -34,13 +35,9 @@ from charrnn.checkpoint.export import torch_state_dict
 from charrnn.checkpoint.paths import english_model, is_english, model_path
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.core.errors import CharRNNError, CheckpointError, UsageError
-from charrnn.core.model import CharRNN
 from charrnn.core.ops import Array, Ids
 from charrnn.core.score import Score, bits
-from charrnn.core.vocab import Vocab
 from charrnn.parallel.products import each_within, single_threaded_products
-from charrnn.sampling.alphabet import alphabet
-from charrnn.sampling.batched import generate
 
 if TYPE_CHECKING:
     from charrnn.api.results import Candidate, Line, Surprisal, Validation
@@ -321,29 +318,6 @@ class Model(LoadedModel):
     def encoded(self, text: str) -> Ids:
         """Return the ids of a text, -1 for characters outside the vocabulary."""
         return self.vocab.encode(self.as_read(text, "text"))
-
-
-def continuation(
-    network: CharRNN, vocab: Vocab, prompt: str, rng: np.random.Generator, temperature: float
-) -> Iterator[str]:
-    """Yield characters that continue a prompt, endlessly; raises UnknownCharacterError as Model.sample does."""
-    ids = np.concatenate([[vocab.start_id], vocab.encode_known(vocab.normalized(as_read(prompt, "prompt")))])
-    allowed = alphabet(vocab)  # None for all symbols
-    filters = {"temperature": number(temperature, "temperature")} | ({} if allowed is None else {"allowed": allowed})
-    return (vocab.characters[i] for i in generate(network, ids, rng, filters))
-
-
-def ending(length: int | None, options: SamplingOptions) -> Sampling:
-    """Return the options of samples that have an end; raises UsageError if nothing ends them."""
-    wanted = checked_sampling(length, options)
-    if length is None and not (wanted.stop or wanted.regex or wanted.grammar or wanted.json_schema):
-        raise UsageError("length None never ends: give a length, stop or regex, or use stream")
-    return wanted
-
-
-def seed_of(seed: int | None) -> int:
-    """Return the seed that was given, or a random one."""
-    return secrets.randbits(32) if seed is None else whole(seed, "seed")
 
 
 def whole_line(line: str) -> str:

@@ -1,5 +1,6 @@
 """Samples as the command and the library ask for them: options, what they mean for a model, and the pieces of text."""
 
+import secrets
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -13,10 +14,12 @@ import numpy as np
 from charrnn.api.loaded import LoadedModel, ignored
 from charrnn.core.config import require
 from charrnn.core.errors import UsageError
+from charrnn.core.model import CharRNN
 from charrnn.core.ops import Ids
 from charrnn.core.sample import Settings
 from charrnn.core.vocab import Vocab, named
 from charrnn.sampling.alphabet import alphabet
+from charrnn.sampling.batched import generate
 from charrnn.sampling.distinct import MAX_SAMPLES, distinct
 from charrnn.sampling.incremental import PromptState
 from charrnn.sampling.samples import Piece as Piece
@@ -177,6 +180,24 @@ def never_written(vocab: Vocab, stop: str) -> str:
     return f"--stop {stop}: never written, because the model does not know {named(strange)}{hint}" if strange else ""
 
 
+def continuation(
+    network: CharRNN, vocab: Vocab, prompt: str, rng: np.random.Generator, temperature: float
+) -> Iterator[str]:
+    """Yield characters that continue a prompt, endlessly; raises UnknownCharacterError as Model.sample does."""
+    ids = np.concatenate([[vocab.start_id], vocab.encode_known(vocab.normalized(as_read(prompt, "prompt")))])
+    allowed = alphabet(vocab)  # None for all symbols
+    filters = {"temperature": number(temperature, "temperature")} | ({} if allowed is None else {"allowed": allowed})
+    return (vocab.characters[i] for i in generate(network, ids, rng, filters))
+
+
+def ending(length: int | None, options: SamplingOptions) -> Sampling:
+    """Return the options of samples that have an end; raises UsageError if nothing ends them."""
+    wanted = checked_sampling(length, options)
+    if length is None and not (wanted.stop or wanted.regex or wanted.grammar or wanted.json_schema):
+        raise UsageError("length None never ends: give a length, stop or regex, or use stream")
+    return wanted
+
+
 # ---- values ----
 
 
@@ -208,3 +229,8 @@ def number(value: float, name: str) -> float:
         return float(value)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name} {value!r}: must be a number") from error
+
+
+def seed_of(seed: int | None) -> int:
+    """Return the seed that was given, or a random one."""
+    return secrets.randbits(32) if seed is None else whole(seed, "seed")

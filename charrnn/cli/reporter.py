@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from charrnn.api.model import continuation
+from charrnn.api.sampling import continuation
 from charrnn.checkpoint.environment import changes
 from charrnn.cli.streams import Output
 from charrnn.cli.summary import best_losses, held_out_part, print_summary
