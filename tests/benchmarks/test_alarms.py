@@ -11,8 +11,8 @@ def test_each_row_is_measured(work: Path, monkeypatch: pytest.MonkeyPatch, capsy
     Path("day.log").write_text(40 * TEXT)
     ok("train", "day.log", "--lines", "--steps", 2, "--hidden-size", 8, "-m", "log")
     alarms.main(["log", "day.log"])
-    *_, speed, alone, filtered = capsys.readouterr().out.splitlines()
-    assert float(speed.split("|")[2].replace(",", "")) > 0
+    *_, speed, per_core, alone, filtered = capsys.readouterr().out.splitlines()
+    assert all(float(row.split("|")[2].replace(",", "")) > 0 for row in (speed, per_core))
     for row in (alone, filtered):
         median, high, most = map(float, row.split("|")[2].split(","))
         assert 0 < median <= high <= most
