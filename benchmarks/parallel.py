@@ -8,10 +8,12 @@ A step of n ranks takes
 
     compute(B/n) · max(1, n / cores) + latency + bytes / bandwidth
 
-where compute(b) is the step of one process with b streams, update included, and latency and bandwidth are fitted to
-Allreduces of gradients of several sizes. For machines on a network, one core each, the last two terms are those of a
-ring (Patarasuk & Yuan 2009), 2 (n - 1) messages of bytes / n, with the network's own latency and bandwidth. Each figure
-is the median of the steps of a few seconds, in processes of their own with one thread of the matrix library each.
+where compute(b) is the step of one process with b streams, update included, while one runs on each core, and latency
+and bandwidth are fitted to Allreduces of gradients of several sizes. For machines on a network, one core each, the last
+two terms are those of a ring (Patarasuk & Yuan 2009), 2 (n - 1) messages of bytes / n, with the network's own latency
+and bandwidth. Each figure is the median of the steps of a few seconds, in processes of their own with one thread of the
+matrix library each. Two processes apart train half of the streams each at the same time and exchange nothing: no way of
+working together can be faster, since cores share caches, memory and the clock.
 """
 
 import argparse
@@ -23,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -165,6 +168,12 @@ def child(ranks: int, *what: object) -> float:
     return float(done.stdout.split()[-1])
 
 
+def apart(count: int, H: int, streams: int) -> float:
+    """Return the seconds of a step of the slowest of some processes that run at the same time and never talk."""
+    with ThreadPoolExecutor(count) as pool:
+        return max(pool.map(lambda _: child(1, "steps", H, streams, 1), range(count)))
+
+
 def gloo(ranks: int, H: int) -> float:
     """Return the seconds of a step of torch.distributed on some ranks."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -201,9 +210,9 @@ def steps_rows() -> Iterator[Sequence[object]]:
     """Yield, for each size, thousands of characters per second of each way, and the ratios that are goals."""
     for H in HIDDEN:
         one, workers, two = child(1, "steps", H, B, 1), child(1, "steps", H, B, 2), child(2, "steps", H, B, 1)
-        torch = gloo(2, H)
-        rates = [f"{T * B / seconds / 1000:.1f}" for seconds in (one, workers, two, torch)]
-        yield H, *rates, f"{one / two:.2f}", f"{workers / two:.2f}", f"{torch / two:.2f}"
+        torch, bound = gloo(2, H), apart(2, H, B // 2)
+        rates = [f"{T * B / seconds / 1000:.1f}" for seconds in (one, workers, two, torch, bound)]
+        yield H, *rates, *(f"{seconds / two:.2f}" for seconds in (one, workers, torch, bound))
 
 
 def fit(ranks: int) -> tuple[float, float]:
@@ -226,7 +235,7 @@ def model_rows() -> Iterator[Sequence[object]]:
     for n in (2, 4):
         latency, per_byte = fit(n)
         for H in HIDDEN:
-            compute = child(1, "steps", H, B // n, 1)
+            compute = apart(min(n, machine), H, B // n)
             predicted = compute * max(1.0, n / machine) + latency + 4 * parameters(H) * per_byte
             measured = child(n, "steps", H, B, 1)
             figures = [f"{1000 * seconds:.1f}" for seconds in (compute, predicted, measured)]
@@ -274,8 +283,8 @@ def main() -> None:
     if given.child:
         return run_child(given.child)
     if "steps" in given.only:
-        ways = ("one thread", "two workers", "two ranks", "gloo, two ranks")
-        table(steps_rows(), "H", *ways, "ranks : one thread", "ranks : workers", "ranks : gloo")
+        ways = ("one thread", "two workers", "two ranks", "gloo, two ranks", "two apart")
+        table(steps_rows(), "H", *ways, *(f"ranks : {way}" for way in ("one thread", "workers", "gloo", "apart")))
     if "model" in given.only:
         table(model_rows(), "ranks", "H", "compute, ms", "predicted", "measured", "error")
     if "machines" in given.only:
