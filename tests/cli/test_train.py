@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from charrnn.checkpoint.store import CheckpointStore
@@ -216,3 +217,20 @@ def test_a_bad_byte_is_an_error_or_a_replacement_character_which_the_model_remem
     assert score.text.split("\t")[1:] == [str((2 * len(TEXT) + 13) // 10 + 1), "bad.txt (held out)\n"]
     strict = charrnn(*line, "--steps", 6, "--resume", "--encoding-errors", "strict")
     refused(strict, 1, "--encoding-errors was replace, not strict")
+
+
+# ---- cores ----
+
+
+@pytest.mark.parametrize("mask", ["--dropout", "--variational-dropout", "--zoneout"])
+def test_another_number_of_cores_changes_no_more_than_last_bits(mask: str, work: Path) -> None:
+    """Masks follow from the seed, the step and the stream; 33 streams are enough for two cores to share them."""
+    network = ("--hidden-size", 8, "--embed-size", 6, "--num-layers", 2, "--batch-size", 33, "--seq-len", 8)
+    for threads in (1, 2):
+        line = ("train", "a.txt", *network, mask, 0.3, "--optimizer", "adamw", "--steps", 5, "--threads", threads)
+        ok(*line, "-m", f"on-{threads}", "-q")
+    one, two = (CheckpointStore(work / "checkpoints" / f"on-{threads}.npz").load() for threads in (1, 2))
+    for name in ("m", "v"):
+        expected = one.slots[name]
+        np.testing.assert_allclose(two.slots[name], expected, rtol=0, atol=1e-4 * float(np.abs(expected).max()))
+    np.testing.assert_allclose(two.model.vector, one.model.vector, rtol=0, atol=1e-5)
