@@ -74,7 +74,8 @@ def best_units(model: CharRNN, blocks: Iterable[str], vocab: Vocab) -> list[Best
     The excerpt is the one in which the property varies most, among the beginnings of all sections.
     """
     reader, P = ActivationReader(model, vocab.start_id), len(PROPERTIES)
-    sums, excerpts, highest, before = Correlations(reader.size, P), [Excerpt("", "")] * P, np.zeros(P), ""
+    sums, excerpts, before = Correlations(reader.size, P), [Excerpt("", "")] * P, ""
+    highest = np.full(P, -1.0)  # so the first section is shown if a property varies nowhere but after the beginnings
     for section in sections(blocks):
         p = properties(section)
         size = section.rfind("\n", 0, MAX_EXCERPT) + 1 or MAX_EXCERPT

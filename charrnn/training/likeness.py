@@ -73,14 +73,12 @@ def piece_costs(to_train: Ids, held_out: Ids, V: int) -> tuple[float, float]:
     Every third piece of the training part is not counted but scored, for comparison.
     """
     pieces = spread(to_train, PIECES * 3 // 2)
+    parts = pieces[2::3], spread(held_out, PIECES // 2)
+    if min(map(len, parts)) < 2:
+        return 0.0, 0.0
     counted = [piece for i, piece in enumerate(pieces) if i % 3 != 2]
     models = [counts_of(counted, order) for order in range(ORDER + 1)]
-    like, there = (
-        np.array([cost(piece, models, V) for piece in scored])
-        for scored in (pieces[2::3], spread(held_out, PIECES // 2))
-    )
-    if len(like) < 2 or len(there) < 2:
-        return 0.0, 0.0
+    like, there = (np.array([cost(piece, models, V) for piece in part]) for part in parts)
     error = np.sqrt(like.var(ddof=1) / len(like) + there.var(ddof=1) / len(there))
     return float(there.mean() - like.mean()), float(error)
 

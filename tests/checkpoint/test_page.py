@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
-from charrnn.api.model import continuation
+from charrnn.api.sampling import continuation
 from charrnn.checkpoint.page import digest, model_page, part
 from charrnn.core.model import CharRNN
 from charrnn.core.train import train

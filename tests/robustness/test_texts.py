@@ -110,6 +110,20 @@ def test_names_in_a_model_forge_no_lines_and_escape_nothing_in_a_pipe(hostile: P
         assert not re.search(r"^charrnn: forged|\u2028", piped.text + piped.err, re.MULTILINE)
 
 
+MODES = ("--lines", "--per-char", "--novelty", "--neurons", "--dynamic", "--against-baselines", "--heatmap")
+
+
+@pytest.mark.parametrize("text", ["abc", "ab\ncd ", "a b. c\nd"])
+def test_texts_of_a_few_characters_are_trained_on_and_scored_in_every_mode(work: Path, text: str) -> None:
+    Path("few.txt").write_text(text)
+    for part in (0, 0.2):
+        size = ("--batch-size", 1, "--seq-len", 2, "--hidden-size", 4, "--steps", 2)
+        ok("train", "few.txt", *size, "--val-fraction", part, "-m", "few", "--force", "-q")
+    for mode in MODES:
+        assert ok("eval", "few.txt", "-m", "few", mode, "-q").text, mode
+    refused(charrnn("eval", "few.txt", "-m", "few", "--memory", "-q"), 1, "too few to measure")
+
+
 ENCODINGS = ("utf-8", "utf-16", "utf-7", "latin-1", "shift_jis", "gb18030", "iso2022_jp", "hz", "idna", "punycode")
 
 
