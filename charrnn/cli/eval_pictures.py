@@ -30,7 +30,7 @@ from charrnn.terminal.progress import Wait
 from charrnn.terminal.streams import has_color
 
 CHARS_PER_PIECE = 1024  # characters that are drawn at a time
-HOVER_TOP = 3  # likeliest characters in a picture file, shown where a pointer rests
+HOVER_TOP = 3  # likeliest characters in a picture file without --top, shown where a pointer rests
 MAX_UNITS_DRAWN = 4  # per text, with --neurons
 
 
@@ -108,7 +108,7 @@ def draw_heatmap(names: Sequence[str], canvas: Canvas, reader: CharacterReader) 
 
     Where there are colours, the text is held in memory, to fit them to its values; elsewhere it is drawn as it is read.
     """
-    written = reader.top  # with --json
+    written = min(reader.top, len(canvas.model.vocab))  # below each line, or with --json
     if canvas.files and not reader.top:
         reader = replace(reader, top=HOVER_TOP)
     in_color = bool(canvas.files) or (has_color(sys.stdout) and not canvas.output.json)
@@ -117,14 +117,15 @@ def draw_heatmap(names: Sequence[str], canvas: Canvas, reader: CharacterReader) 
         for name, text in canvas.texts(names)
     )
     heatmaps = (
-        surprise_heatmap(title, list(pieces)) if in_color else Heatmap(title, BITS, pieces) for title, pieces in texts
+        surprise_heatmap(title, list(pieces), written) if in_color else Heatmap(title, BITS, pieces, written)
+        for title, pieces in texts
     )
     canvas.draw(heatmaps, "surprise in bits")
 
 
-def surprise_heatmap(title: str, pieces: Sequence[Piece]) -> Heatmap:
+def surprise_heatmap(title: str, pieces: Sequence[Piece], guess_rows: int) -> Heatmap:
     """Return a heat map with colours from the quantiles of the values."""
-    return Heatmap(title, quantile_scale(np.concatenate([piece[1] for piece in pieces])), pieces)
+    return Heatmap(title, quantile_scale(np.concatenate([piece[1] for piece in pieces])), pieces, guess_rows)
 
 
 def surprisals(
