@@ -41,18 +41,20 @@ class Canvas:
         self.model, self.output, self.files = model, output, files
         self.started = False
 
-    def texts(self, names: Sequence[str]) -> Iterator[tuple[str, Iterator[str]]]:
-        """Yield the name and the pieces of each text, normalized for the model."""
+    def texts(self, names: Sequence[str], as_read: bool = False) -> Iterator[tuple[str, Iterator[str]]]:
+        """Yield the name and the pieces of each text, normalized for the model; `as_read`, they are drawn at once."""
         for name, blocks in open_texts(names, self.model, self.output):
-            yield name, self.pieces(name, normalized_blocks(blocks, self.model.vocab.normalize))
+            seen = self.output.to_terminal and (as_read or self.output.json)  # no line can move between the rows
+            wait = Wait(name, blocks.expected, self.output.quiet or seen)
+            yield name, self.pieces(name, normalized_blocks(blocks, self.model.vocab.normalize), wait)
 
-    def pieces(self, name: str, blocks: Iterable[str]) -> Iterator[str]:
+    def pieces(self, name: str, blocks: Iterable[str], wait: Wait) -> Iterator[str]:
         """Cut blocks into pieces, so that a text is drawn as it is read; at its end note the unknown characters.
 
         Raises TextError if all of them are unknown.
         """
         chars = unknown = 0
-        with Wait(name, quiet=self.output.quiet or (self.output.json and self.output.to_terminal)) as wait:
+        with wait:
             for piece in (
                 block[i : i + CHARS_PER_PIECE] for block in blocks for i in range(0, len(block), CHARS_PER_PIECE)
             ):
@@ -114,7 +116,7 @@ def draw_heatmap(names: Sequence[str], canvas: Canvas, reader: CharacterReader) 
     in_color = bool(canvas.files) or (has_color(sys.stdout) and not canvas.output.json)
     texts = (
         (f"{name}: surprise in bits", surprisals(name, text, canvas, reader, written))
-        for name, text in canvas.texts(names)
+        for name, text in canvas.texts(names, as_read=not in_color)
     )
     heatmaps = (
         surprise_heatmap(title, list(pieces), written) if in_color else Heatmap(title, BITS, pieces, written)
