@@ -15,6 +15,7 @@ from charrnn.data.normalization import normalized_blocks
 from charrnn.evaluation.characters import Prediction, likeliest, line_predictions, predictions
 from charrnn.evaluation.lines import line_batches
 from charrnn.plots.bars import bar
+from charrnn.terminal.progress import Wait
 
 ESCAPES = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\t"): "\\t", ord("\r"): "\\r"}  # characters that break a row
 
@@ -55,9 +56,11 @@ def score_characters(names: Sequence[str], reader: CharacterReader, output: Outp
     for name, blocks in open_texts(names, model, output):
         output.head(*HEAD)
         unknown = 0
-        for character, prediction in reader.read(normalized_blocks(blocks, vocab.normalize)):
-            unknown += prediction is None and vocab.encode(character).item() == UNKNOWN
-            write_character(output, name, model, character, prediction)
+        with Wait(name, blocks.expected, output.quiet or output.to_terminal) as wait:  # rows are a sign of life
+            for character, prediction in reader.read(normalized_blocks(blocks, vocab.normalize)):
+                unknown += prediction is None and vocab.encode(character).item() == UNKNOWN
+                write_character(output, name, model, character, prediction)
+                wait(1)
         note_unknown(output, name, [unknown], [model])
 
 

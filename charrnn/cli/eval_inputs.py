@@ -6,6 +6,7 @@ import stat
 import termios
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from typing import IO
 
 import numpy as np
 
@@ -13,9 +14,10 @@ from charrnn.api.model import Model
 from charrnn.cli.streams import Output
 from charrnn.core.ops import Ids
 from charrnn.core.vocab import UNKNOWN, Vocab, text_of
+from charrnn.data.compressed import COMPRESSED
 from charrnn.data.normalization import normalized_blocks
-from charrnn.data.reading import read_text
-from charrnn.data.sources import shown
+from charrnn.data.reading import byte_blocks, characters
+from charrnn.data.sources import open_bytes, shown
 from charrnn.evaluation.lines import count_replaced
 from charrnn.plots.display_width import one_line
 
@@ -23,7 +25,53 @@ encoding_errors = "strict"  # set by --encoding-errors: what to do with bytes th
 
 CHARS_PER_BLOCK = 1 << 16  # of a held-out text, whose ids are turned back into characters
 
-Text = tuple[str, Iterable[str]]  # a name, and the blocks of a text, which can be read once
+
+class Blocks:
+    """The blocks of a text, which can be read once, and how many characters it has."""
+
+    def __init__(self, blocks: Iterable[str], chars: int) -> None:
+        self.blocks, self.chars = blocks, chars
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.blocks)
+
+    def expected(self) -> int | None:
+        """Return how many characters the text will have, None as long as that cannot be known."""
+        return self.chars
+
+
+class FileBlocks(Blocks):
+    """The blocks of a file or of stdin as they arrive; at the end it notes what was changed in the text."""
+
+    def __init__(self, name: str, output: Output) -> None:
+        super().__init__((), 0)  # characters so far
+        self.name, self.output = name, output
+        self.size = self.read = 0  # bytes of the text, 0 if they are unknown, and those that have been read
+
+    def __iter__(self) -> Iterator[str]:
+        remarks = list[str]()
+        with open_bytes(self.name) as file:
+            self.size = file_size(file)
+            raw = self.counted(byte_blocks(file, self.name))
+            for block in characters(raw, self.name, "utf-8", "none", remarks, encoding_errors):
+                self.chars += len(block)
+                yield block
+        self.output.note(*remarks)
+
+    def counted(self, raw: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield blocks of bytes, and count the bytes; those of a compressed text tell nothing of its characters."""
+        for block in raw:
+            if not self.read and block.startswith(tuple(COMPRESSED)):
+                self.size = 0
+            self.read += len(block)
+            yield block
+
+    def expected(self) -> int | None:
+        """Return an estimate from the characters per byte so far, which is exact at the end."""
+        return round(self.chars * self.size / self.read) if self.size and self.read else None
+
+
+Text = tuple[str, Blocks]  # a name, and what can be read once
 
 
 class EncodedText:
@@ -50,14 +98,16 @@ def open_texts(names: Sequence[str], model: Model, output: Output) -> list[Text]
 
 def named_texts(names: Sequence[str], output: Output) -> list[Text]:
     """Return files by name, - for stdin; each is opened when its first block is read."""
-    return [(name, read_blocks(name, output)) for name in names]
+    return [(name, FileBlocks(name, output)) for name in names]
 
 
-def read_blocks(name: str, output: Output) -> Iterator[str]:
-    """Yield the blocks of a file or of stdin as they arrive; at the end note what was changed in the text."""
-    remarks = list[str]()
-    yield from read_text(name, "none", remarks, encoding_errors)
-    output.note(*remarks)
+def file_size(file: IO[bytes]) -> int:
+    """Return the bytes that are left in a file, 0 if it has no end yet, as a pipe."""
+    try:
+        status = os.fstat(file.fileno())
+        return status.st_size - file.tell() if stat.S_ISREG(status.st_mode) else 0
+    except OSError:  # a file of this process alone
+        return 0
 
 
 def held_out_text(model: Model, held_out: Ids) -> Text:
@@ -65,7 +115,7 @@ def held_out_text(model: Model, held_out: Ids) -> Text:
     symbols = np.append(model.vocab.symbols, 0xFFFD)
     starts = range(0, len(held_out), CHARS_PER_BLOCK)
     blocks = (text_of(symbols[held_out[i : i + CHARS_PER_BLOCK]]) for i in starts)
-    return f"{one_line(shown(model.origin.sources))} (held out)", blocks
+    return f"{one_line(shown(model.origin.sources))} (held out)", Blocks(blocks, len(held_out))
 
 
 def prepare(names: Sequence[str], errors: str, output: Output) -> None:

@@ -75,7 +75,8 @@ def score_lines(
         every = period(summary) if summary else None
         writer = Summary(name, output, wanted, *every) if every else Writer(name, models, scorers, output, wanted)
         unknown = [0 for _ in models]
-        with Wait(name, quiet=output.quiet or output.to_terminal) as wait:  # lines on the terminal are a sign of life
+        quiet = output.quiet or output.to_terminal  # lines on the terminal are a sign of life
+        with Wait(name, blocks.expected, quiet) as wait:
             for line in scored_lines(line_batches(blocks), scorers, wanted.figure):
                 unknown = [count + each.score.unknown for count, each in zip(unknown, line.found, strict=True)]
                 writer.line(line)

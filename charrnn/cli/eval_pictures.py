@@ -30,7 +30,7 @@ from charrnn.terminal.progress import Wait
 from charrnn.terminal.streams import has_color
 
 CHARS_PER_PIECE = 1024  # characters that are drawn at a time
-HOVER_TOP = 3  # likeliest characters in a picture file, shown where a pointer rests
+HOVER_TOP = 3  # likeliest characters in a picture file without --top, shown where a pointer rests
 MAX_UNITS_DRAWN = 4  # per text, with --neurons
 
 
@@ -41,18 +41,20 @@ class Canvas:
         self.model, self.output, self.files = model, output, files
         self.started = False
 
-    def texts(self, names: Sequence[str]) -> Iterator[tuple[str, Iterator[str]]]:
-        """Yield the name and the pieces of each text, normalized for the model."""
+    def texts(self, names: Sequence[str], as_read: bool = False) -> Iterator[tuple[str, Iterator[str]]]:
+        """Yield the name and the pieces of each text, normalized for the model; `as_read`, they are drawn at once."""
         for name, blocks in open_texts(names, self.model, self.output):
-            yield name, self.pieces(name, normalized_blocks(blocks, self.model.vocab.normalize))
+            seen = self.output.to_terminal and (as_read or self.output.json)  # no line can move between the rows
+            wait = Wait(name, blocks.expected, self.output.quiet or seen)
+            yield name, self.pieces(name, normalized_blocks(blocks, self.model.vocab.normalize), wait)
 
-    def pieces(self, name: str, blocks: Iterable[str]) -> Iterator[str]:
+    def pieces(self, name: str, blocks: Iterable[str], wait: Wait) -> Iterator[str]:
         """Cut blocks into pieces, so that a text is drawn as it is read; at its end note the unknown characters.
 
         Raises TextError if all of them are unknown.
         """
         chars = unknown = 0
-        with Wait(name, quiet=self.output.quiet or (self.output.json and self.output.to_terminal)) as wait:
+        with wait:
             for piece in (
                 block[i : i + CHARS_PER_PIECE] for block in blocks for i in range(0, len(block), CHARS_PER_PIECE)
             ):
@@ -108,23 +110,24 @@ def draw_heatmap(names: Sequence[str], canvas: Canvas, reader: CharacterReader) 
 
     Where there are colours, the text is held in memory, to fit them to its values; elsewhere it is drawn as it is read.
     """
-    written = reader.top  # with --json
+    written = min(reader.top, len(canvas.model.vocab))  # below each line, or with --json
     if canvas.files and not reader.top:
         reader = replace(reader, top=HOVER_TOP)
     in_color = bool(canvas.files) or (has_color(sys.stdout) and not canvas.output.json)
     texts = (
         (f"{name}: surprise in bits", surprisals(name, text, canvas, reader, written))
-        for name, text in canvas.texts(names)
+        for name, text in canvas.texts(names, as_read=not in_color)
     )
     heatmaps = (
-        surprise_heatmap(title, list(pieces)) if in_color else Heatmap(title, BITS, pieces) for title, pieces in texts
+        surprise_heatmap(title, list(pieces), written) if in_color else Heatmap(title, BITS, pieces, written)
+        for title, pieces in texts
     )
     canvas.draw(heatmaps, "surprise in bits")
 
 
-def surprise_heatmap(title: str, pieces: Sequence[Piece]) -> Heatmap:
+def surprise_heatmap(title: str, pieces: Sequence[Piece], guess_rows: int) -> Heatmap:
     """Return a heat map with colours from the quantiles of the values."""
-    return Heatmap(title, quantile_scale(np.concatenate([piece[1] for piece in pieces])), pieces)
+    return Heatmap(title, quantile_scale(np.concatenate([piece[1] for piece in pieces])), pieces, guess_rows)
 
 
 def surprisals(

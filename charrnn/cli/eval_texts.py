@@ -42,7 +42,7 @@ def score_texts(names: Sequence[str], models: Sequence[Model], output: Output, d
         scorings = [
             score_by(model.network, text, model.vocab.start_id) for model, text in zip(models, texts, strict=True)
         ]
-        with Wait(name, quiet=output.quiet) as wait:
+        with Wait(name, blocks.expected, output.quiet) as wait:
             scores = advance_together([reported(scorings[0], wait), *scorings[1:]])
         check_scored(name, scores[0])
         note_unknown(output, name, [text.unknown for text in texts], models)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.plots.display_width import EMOJI_SELECTOR, drawable, joins, width
+from charrnn.plots.display_width import EMOJI_SELECTOR, cells, drawable, joins, padded, width
 
 Guess = tuple[str, float]  # a character, and its probability
 Guesses = Sequence[Guess]  # of a code point, the likeliest first
@@ -25,6 +25,7 @@ TAB_STOP = 8  # cells
 MAX_CLUSTER = 16  # code points that are drawn as one at most
 NEWLINE, NO_BASE = "↵", "◌"  # what is drawn for a newline, and below an accent without a base
 SYMBOLS = {"\t": "␉", " ": "␣"}  # of characters that cannot be seen alone
+TOO_WIDE = "·"  # for a guess that takes more cells than the character above it
 NO_LEVEL = "x"  # the CSS class of a character without a value
 BLACK, WHITE = "#000000", "#ffffff"
 
@@ -46,7 +47,13 @@ DIVERGING = Palette(
     ("#87d7ff", "#5f87ff", "#005fd7", "#00005f", "#000000", "#5f0000", "#af5f00", "#ff8700", "#ffd787"),
     " ▁▂▃▄▅▆▇█",
 )
-PALETTES = (SEQUENTIAL, DIVERGING)
+PROBABILITY = Palette(
+    "p",
+    ("#ffffff", "#d7d7ff", "#afafff", "#5f87ff", "#005faf"),
+    ("#000000", "#00005f", "#005faf", "#5f87ff", "#afafff"),
+    " 1234",
+)
+PALETTES = (SEQUENTIAL, DIVERGING, PROBABILITY)
 
 
 def luminance(colour: str) -> float:
@@ -108,6 +115,14 @@ BITS = Scale(
 )
 
 
+SHARES = Scale(
+    PROBABILITY,
+    (0.1, 0.3, 0.6, 0.9),
+    ("<10% likely", "10%", "30%", "60%", "90%"),
+    ".0%",
+    "probability of the likeliest characters, which are below each line",
+)
+
 EXPECTED = 0.5  # bits: a character that costs less has the lowest level
 QUANTILES = (0.3, 0.56, 0.74, 0.86, 0.94, 0.98)  # of the others, where the levels after the next one begin
 
@@ -134,11 +149,19 @@ def diverging_scale(largest: float) -> Scale:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """A picture of a text: its title, its scale, and the text with its values, in pieces that may be computed late."""
+    """A picture of a text: its title, its scale, and the text with its values, in pieces that may be computed late.
+
+    Below each row of the text are the first `guess_rows` guesses for its characters.
+    """
 
     title: str
     scale: Scale
     pieces: Iterable[Piece]
+    guess_rows: int = 0
+
+    def scales(self) -> list[Scale]:
+        """Return the scales of the colours in a picture file: that of the text, and that of the guesses below it."""
+        return [self.scale, SHARES] if self.guess_rows else [self.scale]
 
     def lines(self) -> Iterator[list[Cluster]]:
         """Yield the text line by line, each with its newline; the last line may lack one."""
@@ -198,6 +221,22 @@ def described(guesses: Guesses) -> str:
 def symbol(character: str) -> str:
     """Return what is drawn for a character that stands alone."""
     return SYMBOLS.get(character) or drawing(drawable(character), 0)[0]
+
+
+def guess_rows(row: Sequence[Cluster], most: int) -> list[list[Cluster]]:
+    """Return the rows of guesses below a row of a text, at most `most`, the likeliest first."""
+    count = min(most, max((len(cluster.guesses) for cluster in row), default=0))
+    return [[guess_below(cluster, rank) for cluster in row] for rank in range(count)]
+
+
+def guess_below(cluster: Cluster, rank: int) -> Cluster:
+    """Return the guess of a rank for a character, as wide as the character; a blank if there is none."""
+    if rank >= len(cluster.guesses):
+        return Cluster("", " " * cluster.cells, cluster.cells, (), None)
+    text, share = cluster.guesses[rank]
+    drawn = text if text == " " else symbol(text)
+    drawn = padded(drawn if cells(drawn) <= cluster.cells else TOO_WIDE, cluster.cells)
+    return Cluster(text, drawn, cluster.cells, (share,), SHARES.level(share))
 
 
 def fold(line: Iterable[Cluster], columns: int) -> Iterator[list[Cluster]]:

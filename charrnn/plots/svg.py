@@ -5,18 +5,31 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from charrnn.plots.display_width import drawable
-from charrnn.plots.heatmap import NO_LEVEL, PALETTES, Cluster, Heatmap, Scale, described, fold, text_colour
+from charrnn.plots.heatmap import (
+    NO_LEVEL,
+    PALETTES,
+    SHARES,
+    Cluster,
+    Heatmap,
+    Scale,
+    described,
+    fold,
+    guess_rows,
+    text_colour,
+)
 
 LIGHT_PAGE, DARK_PAGE = "#fff", "#0d1117"
 LIGHT_TEXT, DARK_TEXT = "#1f2328", "#d1d7e0"
 XMLNS = 'xmlns="http://www.w3.org/2000/svg"'
 CELL_WIDTH, ROW_HEIGHT, MARGIN, BASELINE = 8.4, 20, 16, 15  # pixels; the baseline is measured from a row's top
-HEAD_ROWS, GAP_ROWS = 3, 2  # above a text, for title and key, and between two texts
+GUESS_HEIGHT, GUESS_FONT, GUESS_GAP = 15, 11, 5  # pixels: rows of small characters below a text's, and a gap below them
+HEAD_GAP_ROWS, GAP_ROWS = 2, 2  # from the last key to a text, and between two texts
 MAX_COLUMNS, MIN_COLUMNS = 100, 64  # of a text at most, and of the picture at least, for titles and keys
 LIGHT = (
     "text{font:14px ui-monospace,Menlo,Consolas,DejaVu Sans Mono,monospace;"
     f"white-space:pre;unicode-bidi:bidi-override;direction:ltr;fill:{LIGHT_TEXT}}}"
     f".page{{fill:{LIGHT_PAGE}}}.title{{font-weight:bold}}rect.{NO_LEVEL}{{fill:none}}rect.h{{fill-opacity:0}}"
+    f".small text{{font-size:{GUESS_FONT}px}}"
 )
 DARK = f"text{{fill:{DARK_TEXT}}}.page{{fill:{DARK_PAGE}}}"
 LEVEL = ".{name}{{fill:{background}}}text.{name}{{fill:{text}}}"
@@ -58,27 +71,39 @@ def text_svg(heatmaps: Sequence[Heatmap]) -> str:
         rows = [row for line in heatmap.lines() for row in fold(line, MAX_COLUMNS)]
         columns = max([columns, *(sum(cluster.cells for cluster in row) for row in rows)])
         parts.append(f'<text class="title" x="{MARGIN}" y="{y + BASELINE}">{escape(heatmap.title)}</text>')
-        parts += row_svg(heatmap.scale.key(), heatmap.scale, y + ROW_HEIGHT)
-        for n, row in enumerate(rows):
-            parts += row_svg(row, heatmap.scale, y + (n + HEAD_ROWS) * ROW_HEIGHT)
-            parts += hover_svg(row, heatmap.scale, y + (n + HEAD_ROWS) * ROW_HEIGHT)
-        y += (HEAD_ROWS + len(rows) + GAP_ROWS) * ROW_HEIGHT
+        for scale in heatmap.scales():
+            y += ROW_HEIGHT
+            parts += row_svg(scale.key(), scale, y)
+        y += HEAD_GAP_ROWS * ROW_HEIGHT
+        for row in rows:
+            parts += [*row_svg(row, heatmap.scale, y), *hover_svg(row, heatmap.scale, y)]
+            y += ROW_HEIGHT
+            below = guess_rows(row, heatmap.guess_rows)
+            parts += guesses_svg(below, y)
+            y += len(below) * GUESS_HEIGHT + GUESS_GAP * bool(below)
+        y += GAP_ROWS * ROW_HEIGHT
     width, height = round(2 * MARGIN + columns * CELL_WIDTH), y - GAP_ROWS * ROW_HEIGHT + MARGIN
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return svg_document(f'{XMLNS} {size} xml:space="preserve"', style_sheet(LIGHT, DARK, LEVEL), parts)
 
 
-def row_svg(row: Sequence[Cluster], scale: Scale, y: int) -> Iterator[str]:
+def guesses_svg(rows: Sequence[Sequence[Cluster]], y: int) -> Iterator[str]:
+    """Yield rows of guesses in small characters, in the colours of their probabilities."""
+    for rank, row in enumerate(rows):
+        yield "".join(['<g class="small">', *row_svg(row, SHARES, y + rank * GUESS_HEIGHT, GUESS_HEIGHT), "</g>"])
+
+
+def row_svg(row: Sequence[Cluster], scale: Scale, y: int, height: int = ROW_HEIGHT) -> Iterator[str]:
     """Yield a row: for each run of one level its background and its text, fitted to its cells in every font."""
-    column = 0
+    column, baseline = 0, y + round(BASELINE / ROW_HEIGHT * height)
     for (level, _alone), group in groupby(row, lambda each: (each.level, each.cells != len(each.drawn) and each)):
         run = list(group)
         text, cells = "".join(cluster.drawn for cluster in run), sum(cluster.cells for cluster in run)
         x, width, css_class = MARGIN + column * CELL_WIDTH, cells * CELL_WIDTH, scale.css_class(level)
-        yield f'<rect class="{css_class}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{ROW_HEIGHT}"/>'
+        yield f'<rect class="{css_class}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{height}"/>'
         if not text.isspace():
             fitted = f' textLength="{width:.1f}"' if cells > 1 else ""
-            yield f'<text class="{css_class}" x="{x:.1f}" y="{y + BASELINE}"{fitted}>{escape(text)}</text>'
+            yield f'<text class="{css_class}" x="{x:.1f}" y="{baseline}"{fitted}>{escape(text)}</text>'
         column += cells
 
 

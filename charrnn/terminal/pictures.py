@@ -7,20 +7,19 @@ from functools import partial
 from itertools import chain, groupby, islice
 from typing import TextIO
 
-from charrnn.plots.display_width import cells, padded, visible
-from charrnn.plots.heatmap import Cluster, Heatmap, Scale, fold, symbol, text_colour
+from charrnn.plots.display_width import visible
+from charrnn.plots.heatmap import Cluster, Heatmap, Scale, fold, guess_rows, text_colour
 from charrnn.plots.terminal_chart import BRAILLE, MAX_COLUMNS, Points, chart
 from charrnn.terminal.card import wrapped
 from charrnn.terminal.streams import can_show, columns, has_color, is_terminal
 
-TOO_WIDE = "·"  # for a guess that takes more cells than the character
 CHANNEL_LEVELS = ("00", "5f", "87", "af", "d7", "ff")  # of the colour cube that terminals have
 
 
 def heatmap_lines(heatmap: Heatmap, stream: TextIO) -> Iterator[str]:
     """Yield a heat map line by line: title, key, text; without colours with a line of marks below each line.
 
-    Below each line are the guesses for its characters, if there are any. On a terminal, lines are folded at its width.
+    Below each line are the guesses for its characters, if any are wanted. On a terminal, lines are folded at its width.
     The only escape sequences in the output are those of colours.
     """
     lines = heatmap.lines()
@@ -37,7 +36,8 @@ def heatmap_lines(heatmap: Heatmap, stream: TextIO) -> Iterator[str]:
     for line in chain(first, lines):
         for row in fold(line, room):
             yield draw(row)
-            yield from guess_rows(row, in_color)
+            for guesses in guess_rows(row, heatmap.guess_rows):
+                yield marked_guesses(row, guesses, in_color)
 
 
 def colored(row: Sequence[Cluster], codes: Sequence[str]) -> str:
@@ -53,20 +53,13 @@ def marked(row: Sequence[Cluster], marks: str) -> str:
     return "".join(cluster.drawn for cluster in row).rstrip() + "\n" + below.rstrip() + "\n"
 
 
-def guess_rows(row: Sequence[Cluster], in_color: bool) -> Iterator[str]:
-    """Yield below a row of a text the guesses for each character: the likeliest, the second, and so on.
-
-    With colours, guesses that came true are bold and the others dim.
-    """
-    for k in range(max((len(cluster.guesses) for cluster in row), default=0)):
-        texts = list[str]()
-        for cluster in row:
-            guess = cluster.guesses[k][0] if k < len(cluster.guesses) else " "
-            drawn = guess if guess == " " else symbol(guess)
-            drawn = padded(drawn if cells(drawn) <= cluster.cells else TOO_WIDE, cluster.cells)
-            code = "1" if guess == cluster.text else "2"
-            texts.append(f"\x1b[{code}m{drawn}\x1b[0m" if in_color else drawn)
-        yield "".join(texts).rstrip() + "\n"
+def marked_guesses(row: Sequence[Cluster], guesses: Sequence[Cluster], in_color: bool) -> str:
+    """Return a row of guesses for the characters of a row: with colours those that came true bold, the others dim."""
+    texts = (
+        f"\x1b[{1 if guess.text == cluster.text else 2}m{guess.drawn}\x1b[0m" if in_color else guess.drawn
+        for cluster, guess in zip(row, guesses, strict=True)
+    )
+    return "".join(texts).rstrip() + "\n"
 
 
 def color_codes(scale: Scale) -> list[str]:

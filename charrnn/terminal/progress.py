@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Never, Self
 
 from charrnn.plots import display_width
@@ -142,10 +143,11 @@ class Progress:
 class Wait:
     """A line on a terminal about work that takes more than PATIENCE_SECONDS, erased at its end.
 
-    It is a context, and called with each number of characters that are done, of `total` if that is known.
+    It is a context, and called with each number of characters that are done, of `total` if that is known. What a
+    file has is known only while it is read: then `total` is a function.
     """
 
-    def __init__(self, what: str, total: int | None = None, quiet: bool = False) -> None:
+    def __init__(self, what: str, total: int | Callable[[], int | None] | None = None, quiet: bool = False) -> None:
         self.what, self.total, self.done = what, total, 0
         self.is_shown = not quiet and can_overwrite(sys.stderr)
         self.started = time.monotonic()
@@ -167,10 +169,11 @@ class Wait:
         """Return the line after a number of seconds, one column narrower than the terminal."""
         from tqdm import tqdm
 
-        is_known = self.total is not None and self.done <= self.total
+        total = self.total() if callable(self.total) else self.total
+        is_known = total is not None and self.done <= total
         return tqdm.format_meter(
             self.done,
-            self.total if is_known else None,  # type: ignore[arg-type]  # tqdm's own default
+            total if is_known else None,  # type: ignore[arg-type]  # tqdm's own default
             seconds,
             ncols=columns(sys.stderr) - 1,
             prefix=one_line(self.what),

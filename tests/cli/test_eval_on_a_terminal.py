@@ -1,12 +1,17 @@
 """What eval and sample add on a terminal: names above columns, bars, rules, progress. A pipe gets the rows alone."""
 
+import gzip
+import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.command import TEXT, ok, on_terminal
+from charrnn.cli.eval_inputs import FileBlocks
+from charrnn.cli.streams import Output
+from tests.helpers.command import TEXT, Result, charrnn, ok, on_terminal
 
 pytestmark = pytest.mark.usefixtures("model")
 
@@ -88,16 +93,65 @@ def test_a_rule_is_between_samples_of_several_lines() -> None:
 NO_PATIENCE = "import charrnn.terminal.progress as p; p.PATIENCE_SECONDS = p.REDRAW_SECONDS = -1"
 
 
-@pytest.mark.parametrize("options", [[], ["--dynamic"], ["--against-baselines"], ["--lines"]], ids=str)
-def test_a_long_text_shows_how_far_it_is_scored(options: list[str]) -> None:
+def lines_of_progress(result: Result) -> list[str]:
+    """The states of the line about long work, without the empty one at its end."""
+    *shown, last = [part.removesuffix("\x1b[K") for part in result.err.split("\n")[-1].split("\r")]
+    assert last == ""
+    return list(filter(None, shown))
+
+
+MODES = [[], ["--dynamic"], ["--against-baselines"], ["--lines"], ["--per-char"], ["--heatmap"], ["--neuron", "0:3"]]
+
+
+@pytest.mark.parametrize("options", MODES, ids=str)
+def test_a_long_text_shows_how_far_it_is_read_in_percent(options: list[str]) -> None:
     line = ("eval", "-m", "a", "a.txt", *options)
     result = on_terminal(*line, streams="stderr", prelude=NO_PATIENCE)
-    shown = [part.removesuffix("\x1b[K") for part in result.err.split("\n")[-1].split("\r")]
-    assert shown[1].startswith("a.txt: ")
-    assert shown[-1] == ""
-    if "--against-baselines" in options:
-        assert re.match(r"a\.txt: +100% ", shown[-2])
-    else:
-        assert re.fullmatch(rf"a\.txt: {len(TEXT):,} characters, \d\d:\d\d", shown[-2])
+    shown = [re.match(r"a\.txt: +(\d+)% .* \d\d:\d\d left", part) for part in lines_of_progress(result)]
+    percents = [int(found[1]) for found in shown if found]
+    assert len(percents) == len(shown)
+    assert (percents, percents[-1]) == (sorted(percents), 100)
     assert result.out == ok(*line).out
-    assert "characters, " not in on_terminal(*line, "-q", prelude=NO_PATIENCE).err
+    assert "% " not in on_terminal(*line, "-q", prelude=NO_PATIENCE).err
+    assert "left" not in charrnn(*line, prelude=NO_PATIENCE).err
+
+
+def test_the_percents_of_a_text_of_many_blocks_go_up() -> None:
+    Path("b.txt").write_text(TEXT * 20)
+    small = "; import charrnn.data.reading as r; r.BLOCK_BYTES = 1 << 14"
+    result = on_terminal("eval", "-m", "a", "b.txt", "--dynamic", streams="stderr", prelude=NO_PATIENCE + small)
+    percents = [int(*re.findall(r"(\d+)%", part)) for part in lines_of_progress(result)]
+    assert percents == sorted(percents)
+    assert (percents[0] < 20, len({*percents}) > 9, percents[-1]) == (True, True, 100)
+
+
+def test_the_held_out_part_has_percents_and_a_pipe_has_characters() -> None:
+    held_out = lines_of_progress(on_terminal("eval", "-m", "a", streams="stderr", prelude=NO_PATIENCE))
+    assert re.match(r"a\.txt \(held out\): 100% ", held_out[-1])
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor(1) as writer:
+        writer.submit(Path("pipe").write_text, TEXT)
+        piped = lines_of_progress(on_terminal("eval", "-m", "a", "pipe", streams="stderr", prelude=NO_PATIENCE))
+    assert re.fullmatch(rf"pipe: {len(TEXT):,} characters, \d\d:\d\d", piped[-1])
+
+
+def test_the_expected_length_of_a_file_is_an_estimate_and_in_the_end_exact() -> None:
+    text = "".join(f"{n} größere foxes\n" for n in range(100_000))
+    Path("b.txt").write_text(text)
+    blocks = FileBlocks("b.txt", Output(False, True))
+    assert blocks.expected() is None
+    estimates = [blocks.expected() for _ in blocks]
+    assert estimates[0] == pytest.approx(len(text), rel=0.1)
+    assert estimates[-1] == len(text)
+    Path("b.gz").write_bytes(gzip.compress(text.encode()))
+    packed = FileBlocks("b.gz", Output(False, True))
+    assert {packed.expected() for _ in packed} == {None}
+    Path("b.txt").write_text("")
+    empty = FileBlocks("b.txt", Output(False, True))
+    assert (list(filter(None, empty)), empty.expected()) == ([], None)
+
+
+def test_no_line_moves_between_the_rows_of_a_picture_that_is_drawn_as_the_text_is_read() -> None:
+    line = ("eval", "-m", "a", "--heatmap", "a.txt")
+    assert on_terminal(*line, env=PLAIN, prelude=NO_PATIENCE).err == ""
+    assert "100% " in on_terminal(*line, prelude=NO_PATIENCE).err

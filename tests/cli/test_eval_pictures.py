@@ -2,6 +2,7 @@ import math
 import os
 import re
 import xml.etree.ElementTree as ElementTree
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from charrnn.analysis.properties import PROPERTIES
 from charrnn.cli.eval import only_mode
 from charrnn.cli.picture_files import picture_files
 from charrnn.core.errors import UsageError
+from charrnn.plots.heatmap import SHARES, symbol
 from tests.helpers.command import (
     TEXT,
     Result,
@@ -201,6 +203,25 @@ def test_pictures_are_written_to_files_and_stdout_stays_empty() -> None:
     assert "größere" in "".join(svg.itertext()).replace("\n", "")
     assert eval_short("--heatmap", "--html", "p.html").err == ""
     assert Path("p.html").read_text() == html
+
+
+def test_with_top_the_likeliest_characters_are_below_each_line_of_a_picture_file() -> None:
+    eval_short("--heatmap", "--top", 2, "--html", "p.html", "--svg", "p.svg")
+    html, svg = Path("p.html").read_text(), ElementTree.parse("p.svg").getroot()
+    records = eval_short("--heatmap", "--top", 2, "--json").records
+    tops = [[(symbol(character), share) for character, share in record.get("top", [])] for record in records]
+    found = re.findall(r'<i class="p(\d)" data-is="([^"]*)"></i>', html)
+    assert [(unescape(text).strip(), int(level)) for level, text in found] == [
+        (drawn.replace("␣", ""), SHARES.level(share)) for top in tops for drawn, share in top
+    ]
+    small = [group for group in svg.iter("{http://www.w3.org/2000/svg}g") if group.get("class") == "small"]
+    lines = "".join(record["char"] for record in records).splitlines(keepends=True)
+    assert len(small) == 2 * len(lines)
+    firsts = "".join(top[0][0] if top else " " for top in tops[: len(lines[0])])
+    assert "".join(small[0].itertext()).replace(" ", "") == firsts.replace("␣", " ").replace(" ", "")
+    eval_short("--heatmap", "--html", "h.html", "--svg", "h.svg")
+    assert "<i " not in Path("h.html").read_text()
+    assert 'class="small"' not in Path("h.svg").read_text()
 
 
 def test_pictures_of_units_are_written_to_files_and_rows_to_stdout() -> None:

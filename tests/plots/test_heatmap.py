@@ -19,6 +19,7 @@ from charrnn.plots.heatmap import (
     described,
     diverging_scale,
     fold,
+    guess_rows,
     luminance,
     quantile_scale,
     text_colour,
@@ -109,6 +110,13 @@ def test_levels_by_quantiles_have_fixed_shares_of_what_was_unexpected() -> None:
     assert len(scale.labels) == 8
     assert quantile_scale(np.array([math.nan])).level(2.5) == 3
     assert quantile_scale(np.zeros(9)).level(0) == 0
+
+
+@pytest.mark.parametrize(("share", "level"), [(0, 0), (0.09, 0), (0.1, 1), (0.3, 2), (0.6, 3), (0.89, 3), (1, 4)])
+def test_the_level_of_a_guess_is_that_of_its_probability(share: float, level: int) -> None:
+    (line,) = Heatmap("a", BITS, [("e", np.zeros(1), [[("x", share)]])]).lines()
+    assert guess_rows(line, 2) == [[Cluster("x", "x", 1, (share,), level)]]
+    assert guess_rows(line, 0) == []
 
 
 def test_guesses_go_with_the_first_code_point_of_a_cluster_and_are_described() -> None:

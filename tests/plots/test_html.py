@@ -69,6 +69,21 @@ def test_every_character_has_a_colour_and_a_value() -> None:
     assert key == [f"s{level}" for level in range(8)]
 
 
+def test_guesses_are_below_each_character_by_the_style_sheet_so_that_copied_text_is_the_text() -> None:
+    tops = [[("<", 0.61), ("b", 0.2)], [("猫", 0.95)], [], [(" ", 0.05)]]
+    for rows in (0, 2):
+        picture = Heatmap("a", BITS, [("猫b\n\t", np.array([0.5, 1.25, 1, 1]), tops)], rows)
+        parsed = Parsed(page("title", text_html(picture)))
+        assert parsed.text_of("pre") == "猫b\n\t"
+        found = [(a["class"], a["data-is"]) for name, a in parsed.elements if name == "i"]
+        assert found == ([("p3", "< "), ("p1", "b "), ("p4", "·"), ("p0", " " * 8)] if rows else [])
+        (style,) = [a.get("style") for name, a in parsed.elements if name == "pre"]
+        assert style == ("line-height:51px;padding-bottom:23px" if rows else None)
+        keys = [a["class"] for name, a in parsed.elements if name == "span" and (a["class"] or "").startswith("p")]
+        assert keys == [f"p{level}" for level in range(5 * bool(rows))]
+        assert next(title for _, title in spans(parsed)) == "0.50 | < 61%, b 20%"
+
+
 HOSTILE = (
     '</pre><script>alert("1")</script>&lt;\t<!-- \x00\x1b[2J\u202e[bold]猫e\u0301 👩\u200d🚀\n\n\ud800\ufffe\u2028 ↵'
 )

@@ -7,10 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn.plots.heatmap import BITS, BLACK, DIVERGING, SEQUENTIAL, WHITE, Heatmap, diverging_scale
+from charrnn.plots.heatmap import (
+    BITS,
+    BLACK,
+    DIVERGING,
+    PROBABILITY,
+    SEQUENTIAL,
+    SHARES,
+    WHITE,
+    Heatmap,
+    diverging_scale,
+)
 from charrnn.plots.svg import (
     CELL_WIDTH,
-    HEAD_ROWS,
+    GUESS_HEIGHT,
+    HEAD_GAP_ROWS,
     MARGIN,
     MAX_COLUMNS,
     MIN_COLUMNS,
@@ -22,6 +33,7 @@ from charrnn.plots.svg import (
     text_svg,
 )
 
+HEAD_ROWS = 1 + HEAD_GAP_ROWS  # of a picture without guesses: the title, the key, an empty row
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -60,6 +72,27 @@ def test_a_character_with_guesses_has_a_cell_for_the_pointer() -> None:
     (cell,) = [part for part in svg.iter(f"{SVG}rect") if part.get("class") == "h"]
     assert cell.findtext(f"{SVG}title") == "0.50 | < 61%, b 20%"
     assert ("h", 0, 0, 2) in places(svg, "rect")
+
+
+def test_guesses_are_in_small_rows_below_each_row_in_the_colours_of_their_probabilities() -> None:
+    tops = [[("<", 0.61), ("b", 0.2)], [("猫", 0.95)], [], [("c", 0.05)]]
+    picture = Heatmap("a", BITS, [("猫b\nc", np.array([0.5, 1.25, 1, 1]), tops)], 2)
+    svg = ElementTree.fromstring(text_svg([picture]))
+    rows = [group for group in svg.iter(f"{SVG}g") if group.get("class") == "small"]
+    found = [[(part.get("class"), part.text) for part in row if part.tag == f"{SVG}text"] for row in rows]
+    assert found == [[("p3", "< "), ("p4", "·")], [("p1", "b ")], [("p0", "c")]]
+    assert ".small text{font-size:11px}" in (svg.findtext(f"{SVG}style") or "")
+    tops_of_rows = [{float(part.get("y", "0")) for part in row if part.tag == f"{SVG}rect"} for row in rows]
+    start = MARGIN + (HEAD_ROWS + 2) * ROW_HEIGHT  # below the second key and the first row of the text
+    assert tops_of_rows[:2] == [{start}, {start + GUESS_HEIGHT}]
+    texts = {part.text: float(part.get("y", "0")) for part in svg.iter(f"{SVG}text")}
+    assert texts["b "] < texts["c"]
+    keys = [part.text for part in svg.iter(f"{SVG}text") if (part.get("class") or "").startswith("p")][:5]
+    assert keys == [f" {label} " for label in SHARES.labels]
+    bottom = max(
+        float(part.get("y", "0")) + float(part.get("height", "0")) for part in svg.iter(f"{SVG}rect") if part.get("y")
+    )
+    assert bottom <= float(svg.get("height", "0")) - MARGIN
 
 
 def test_it_loads_nothing_and_has_styles_for_light_and_dark_mode() -> None:
@@ -117,10 +150,14 @@ def test_both_modes_have_the_rule_of_every_level_of_every_palette() -> None:
     light, dark = (
         re.findall(r"(\w+):(#\w+):(#\w+);", part) for part in sheet.split("@media(prefers-color-scheme:dark)")
     )
-    names = [*(f"s{level}" for level in range(8)), *(f"d{level}" for level in range(9))]
+    names = [
+        *(f"s{level}" for level in range(8)),
+        *(f"d{level}" for level in range(9)),
+        *(f"p{level}" for level in range(5)),
+    ]
     assert [name for name, *_ in light] == [name for name, *_ in dark] == names
-    assert [colour for _, colour, _ in light] == [*SEQUENTIAL.light, *DIVERGING.light]
-    assert [colour for _, colour, _ in dark] == [*SEQUENTIAL.dark, *DIVERGING.dark]
+    assert [colour for _, colour, _ in light] == [*SEQUENTIAL.light, *DIVERGING.light, *PROBABILITY.light]
+    assert [colour for _, colour, _ in dark] == [*SEQUENTIAL.dark, *DIVERGING.dark, *PROBABILITY.dark]
     assert {text for *_, text in light + dark} == {BLACK, WHITE}
 
 

@@ -4,6 +4,7 @@ import re
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -147,9 +148,11 @@ def test_a_long_text_is_drawn_as_it_is_read_and_not_kept_in_memory() -> None:
 
 def test_guesses_are_below_each_row_and_those_that_came_true_are_bold() -> None:
     tops = [[("a", 0.9), ("猫", 0.1)], [("b", 0.5)], [("猫", 0.5), ("\n", 0.1)], []]
-    heatmap = Heatmap("title", BITS, [("ab猫c", np.zeros(4), tops)])
+    heatmap = Heatmap("title", BITS, [("ab猫c", np.zeros(4), tops)], 3)
     assert drawn(heatmap, "never").split("\n")[-5:] == ["ab猫c", "", "ab猫", "· ↵", ""]
     *_, first, second, _ = drawn(heatmap, "always").split("\n")
     bold, dim = "\x1b[1m{}\x1b[0m".format, "\x1b[2m{}\x1b[0m".format
     assert first == bold("a") + bold("b") + bold("猫") + dim(" ")
     assert second == dim("·") + dim(" ") + dim("↵ ") + dim(" ")
+    assert drawn(replace(heatmap, guess_rows=1), "never").split("\n")[-4:] == ["ab猫c", "", "ab猫", ""]
+    assert drawn(replace(heatmap, guess_rows=0), "never").split("\n")[-3:] == ["ab猫c", "", ""]

@@ -187,7 +187,7 @@ def test_a_long_prompt_shows_how_far_it_is_read_and_the_line_is_erased(model: Pa
     line = ("sample", "a", "--prompt-file", "a.txt", "-n", 5, "--seed", 1)
     result = on_terminal(*line, streams="stderr", prelude=NO_PATIENCE, columns=60)
     shown = re.split(r"\r", result.err)
-    assert re.fullmatch(r"reading the prompt: +\d+% ▏?\S*[█▏▎▍▌▋▊▉ ]+ 00:00 left\x1b\[K", shown[1])
+    assert re.fullmatch(r"reading the prompt: +\d+% ▏?\S*[█▏▎▍▌▋▊▉ ]+ 00:0\d left\x1b\[K", shown[1])
     percents = [int(*re.findall(r"(\d+)%", part)) for part in shown[1:-1]]
     assert percents == sorted(percents)
     assert (len(percents) > 3, percents[-1]) == (True, 100)
@@ -207,3 +207,7 @@ def test_work_of_unknown_length_shows_what_is_done() -> None:
     assert wait.line(7).endswith("00:07 left")
     wait.done = 12345  # more than was expected
     assert wait.line(7) == "b: 12,345 characters, 00:07"
+    growing = Wait("b", lambda: 10)
+    growing.done = 5
+    assert growing.line(7).startswith("b:  50% ")
+    assert Wait("b", lambda: None).line(7) == "b: 0 characters, 00:07"
