@@ -26,6 +26,7 @@ SOURCES = {page: source for source, page in PAGES.items()}
 LINK = re.compile(r"(\]\()(?!https?:|#|mailto:)([^)#\s]*)((?:#[^)]*)?\))")
 NAME = r"`((?:\w+\.)+\w+|tests/[\w/]+\.py::\w+)`"
 NAMED = re.compile(rf"\[{NAME}\]\([^)#]*\.py\)|(?<!\[){NAME}")  # with a link to the file, or without
+ROW = re.compile(r"^\|.*$", re.M)
 EXCERPT = re.compile(r"^```python (\S+)\n(.*?)^```$", re.M | re.S)
 
 
@@ -64,11 +65,16 @@ def place(name: str) -> str | None:
     return None
 
 
+def with_pipes(row: re.Match[str]) -> str:
+    """Return a row of a table with plain pipes in its code: a backslash, which GitHub needs, would be shown by MkDocs."""
+    return re.sub(r"`[^`]*`", lambda code: code[0].replace("\\|", "|"), row[0])
+
+
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Return the text of a page with its links resolved, and links from names and excerpts of the source to lines."""
     name = page.file.src_uri
     folder = posixpath.dirname(SOURCES.get(name, f"docs/{name}"))
-    repository = config["repo_url"]
+    repository = config["extra"]["repository"]
 
     def resolved(link: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(folder, link[2]))
@@ -91,4 +97,5 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         link = f"[{path}, line {line}]({repository}/blob/main/{path}#L{line})"
         return f"```python\n{code}```\n\n{link}\n"
 
-    return EXCERPT.sub(with_source, LINK.sub(resolved, NAMED.sub(with_line, markdown)))
+    linked = LINK.sub(resolved, NAMED.sub(with_line, markdown))
+    return EXCERPT.sub(with_source, ROW.sub(with_pipes, linked))

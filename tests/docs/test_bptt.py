@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "bptt.md").read_text("utf-8")
 PROSE = re.sub(r"^```\w+.*\n((?:(?!```).*\n)*)```$", "", PAGE, flags=re.M)  # and equations, without code
 HOOKS = run_path(str(ROOT / "docs" / "site_hooks.py"))
+SITE = {"extra": {"repository": "https://host"}}
 
 every_cell = pytest.mark.parametrize("recurrence", CELLS)
 SLOPES: dict[str, Callable[[Array], Array]] = {  # φ'(a) from h = φ(a)
@@ -297,7 +298,7 @@ def test_the_links_to_functions_lead_to_their_files_and_on_the_site_to_their_lin
     linked = re.findall(r"\[`([\w.:/]+)`\]\(\.\./([\w/]+\.py)\)", PAGE)
     assert len(linked) > 25
     page = SimpleNamespace(file=SimpleNamespace(src_uri="bptt.md"))
-    built = HOOKS["on_page_markdown"](PAGE, page, {"repo_url": "https://host"}, None)
+    built = HOOKS["on_page_markdown"](PAGE, page, SITE, None)
     lines = dict(re.findall(r"\[`([\w.:/]+)`\]\(https://host/blob/main/([\w/]+\.py#L\d+)\)", built))
     for name, path in linked:
         found, _, line = lines[name].partition("#L")
@@ -311,7 +312,7 @@ def test_a_link_to_a_function_that_is_gone_ends_the_build_of_the_site() -> None:
     page = SimpleNamespace(file=SimpleNamespace(src_uri="bptt.md"))
     gone = "[`core.ops.gone`](../charrnn/core/ops.py)"
     with pytest.raises(LookupError, match=r"core\.ops\.gone"):
-        HOOKS["on_page_markdown"](gone, page, {"repo_url": "https://host"}, None)
+        HOOKS["on_page_markdown"](gone, page, SITE, None)
 
 
 def test_the_excerpts_are_in_the_source() -> None:
