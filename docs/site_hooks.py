@@ -66,7 +66,7 @@ def place(name: str) -> str | None:
 
 
 def with_pipes(row: re.Match[str]) -> str:
-    """Return a row of a table with plain pipes in its code: a backslash, which GitHub needs, would be shown by MkDocs."""
+    """Return a row of a table with plain pipes in code: MkDocs would show the backslash that GitHub needs."""
     return re.sub(r"`[^`]*`", lambda code: code[0].replace("\\|", "|"), row[0])
 
 
