@@ -208,6 +208,12 @@ def test_the_commands_of_the_readme_print_what_it_shows(work: Path) -> None:
         assert_output(line, shown)
 
 
+def test_the_readme_is_short_and_its_code_fits_into_the_box_of_github() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 120
+    assert [line for line in lines if line.startswith("    ") and len(line[4:]) > 100] == []
+
+
 def test_nothing_says_to_install_the_package_of_a_stranger() -> None:
     """The name charrnn on the package index belongs to another project."""
     paths = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *(ROOT / "charrnn").rglob("*.py")]
