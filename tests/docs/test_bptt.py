@@ -5,6 +5,8 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from pkgutil import resolve_name
+from runpy import run_path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +32,9 @@ from tests.helpers.naive import TWINS, Problem, column, library_pass, naive_forw
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "bptt.md").read_text("utf-8")
+PROSE = re.sub(r"^```\w+.*\n((?:(?!```).*\n)*)```$", "", PAGE, flags=re.M)  # and equations, without code
+HOOKS = run_path(str(ROOT / "docs" / "site_hooks.py"))
+SITE = {"extra": {"repository": "https://host"}}
 
 every_cell = pytest.mark.parametrize("recurrence", CELLS)
 SLOPES: dict[str, Callable[[Array], Array]] = {  # φ'(a) from h = φ(a)
@@ -276,6 +281,38 @@ def test_each_equation_is_followed_by_code_that_computes_it() -> None:
                 for n in re.findall(r"# \((\d+)\)$", block.text, re.M)}  # fmt: skip
     assert [*equations] == [*computed] == [*range(1, len(equations) + 1)]
     assert all(0 < computed[n] - line < 100 for n, line in equations.items())
+
+
+def test_each_equation_has_a_link_to_the_function_that_computes_it() -> None:
+    found = re.findall(r"^```\n((?:(?!```).*\n)*)```\n(?:\nSource: ((?:.+\n)+))?", PROSE, re.M)
+    linked = [(re.findall(r"\((\d+)\) *$", block, re.M), source) for block, source in found]
+    numbers = [number for equations, _ in linked for number in equations]
+    assert numbers == [str(n) for n in range(1, len(numbers) + 1)]
+    for equations, source in linked:
+        named = {n for group in re.findall(r"\((\d+(?:, \d+)*)\) \[", source) for n in group.split(", ")}
+        assert named == {*equations}, source
+
+
+def test_the_links_to_functions_lead_to_their_files_and_on_the_site_to_their_lines() -> None:
+    """The file is what GitHub opens; the line is found when the site is built, so that it is never out of date."""
+    linked = re.findall(r"\[`([\w.:/]+)`\]\(\.\./([\w/]+\.py)\)", PAGE)
+    assert len(linked) > 25
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="bptt.md"))
+    built = HOOKS["on_page_markdown"](PAGE, page, SITE, None)
+    lines = dict(re.findall(r"\[`([\w.:/]+)`\]\(https://host/blob/main/([\w/]+\.py#L\d+)\)", built))
+    for name, path in linked:
+        found, _, line = lines[name].partition("#L")
+        assert found == path
+        definition = (ROOT / path).read_text("utf-8").splitlines()[int(line) - 1]
+        assert re.match(rf"\s*(def|class) {re.split('[.:]', name)[-1]}\(", definition), name
+    assert {*re.findall(r"`(core\.[\w.]+\.\w+|tests/[\w/]+\.py::\w+)`", PAGE)} <= {*lines}  # in the table too
+
+
+def test_a_link_to_a_function_that_is_gone_ends_the_build_of_the_site() -> None:
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="bptt.md"))
+    gone = "[`core.ops.gone`](../charrnn/core/ops.py)"
+    with pytest.raises(LookupError, match=r"core\.ops\.gone"):
+        HOOKS["on_page_markdown"](gone, page, SITE, None)
 
 
 def test_the_excerpts_are_in_the_source() -> None:

@@ -131,6 +131,28 @@ def test_the_commands_for_each_of_the_readmes_users_work(tmp_path: Path) -> None
     assert len(re.findall(r"^\d{4}-\d\d-\d\d$", result.text, re.M)) == 20
 
 
+def test_the_networks_that_the_derivation_compares_are_trained_and_drawn(tmp_path: Path) -> None:
+    (script,) = re.findall(r"^```sh\n(.*?)^```", read("docs/bptt.md"), re.M | re.S)
+    (tmp_path / "docs").mkdir()
+    small = script.replace("--steps 500", "--steps 1").replace("--hidden-size 128", "--hidden-size 8")
+    for part in small.split("done\n")[0] + "done\n", small.split("done\n")[1]:
+        result = in_bash(part, tmp_path, {"CHARRNN_BATCH_SIZE": "10", "CHARRNN_VAL_FRACTION": "0.01"})
+        assert result.code == 0, result.err
+    assert re.search(r"^16(\t\S+){8}$", result.text, re.M)  # a gradient and bits of each of the four
+    assert (tmp_path / "docs" / "memory.svg").exists()
+
+
+def test_the_job_of_a_sweep_trains_its_share_of_the_settings(tmp_path: Path) -> None:
+    sweep = read("docs/cluster.md").split("\n## Sweeps over settings\n")[1].split("\n## ")[0]
+    (tmp_path / "corpus.txt").write_text(5 * TEXT)
+    script = "\n".join([*re.findall(r"^    (.*)$", sweep, re.M), *re.findall(r"^`(for .*)` ", sweep, re.M)])
+    small = script.replace("128 256 512", "8 16 24")
+    result = in_bash(small, tmp_path, {"SLURM_ARRAY_TASK_ID": "4", "CHARRNN_TRAIN_STEPS": "2"})
+    assert result.code == 0, result.err
+    assert result.text.startswith("checkpoints/h16-s4.npz\n")
+    assert "seed 4" in result.text
+
+
 # ---- what the pages show ----
 
 BUDGETS = {r"--time \S+": "--steps 4", r"--epochs \S+": "--steps 40", r"--sample-every \S+": "--sample-every 2"}
@@ -184,6 +206,12 @@ def test_the_commands_of_the_readme_print_what_it_shows(work: Path) -> None:
     for line, shown in steps:
         assert shown
         assert_output(line, shown)
+
+
+def test_the_readme_is_short_and_its_code_fits_into_the_box_of_github() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 120
+    assert [line for line in lines if line.startswith("    ") and len(line[4:]) > 100] == []
 
 
 def test_nothing_says_to_install_the_package_of_a_stranger() -> None:

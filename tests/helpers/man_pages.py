@@ -13,6 +13,7 @@ from tests.helpers.cli_page import options
 
 FOLDER = Path(__file__).parents[2] / "docs" / "man"
 EXIT = {"0": "Done.", "1": "Failed; one line on standard error says why.", "2": "Wrong usage."}
+EXIT_OF_EVAL = {"3": "With \\-\\-exit\\-code: a line was passed on."}
 
 
 def pages() -> dict[str, str]:
@@ -36,13 +37,14 @@ def page(name: str) -> str:
     ]
     usage = " ".join(command.collect_usage_pieces(context))
     others = [f"charrnn{'-' * bool(other)}{other}(1)" for other in ["", *COMMANDS] if other != name]
+    status = EXIT | (EXIT_OF_EVAL if name == "eval" else {})
     parts = [
         f'.TH "{title.replace(" ", "-").upper()}" 1 "" "charrnn {__version__}" "charrnn"\n',
         section("NAME", f"{plain(title.replace(' ', '-'))} \\- {plain(' '.join(summary.split()))}\n"),
         section("SYNOPSIS", f".B {plain(title)}\n{plain(usage)}\n"),
         section("DESCRIPTION", "\n.PP\n".join(paragraph(text) for text in rest) + "\n") if rest else "",
         section("OPTIONS", "".join(f".TP\n.B {plain(head)}\n{plain(text)}\n" for head, text in records)),
-        section("EXIT STATUS", "".join(f".TP\n.B {code}\n{text}\n" for code, text in EXIT.items())),
+        section("EXIT STATUS", "".join(f".TP\n.B {code}\n{text}\n" for code, text in status.items())),
         section("SEE ALSO", plain(", ".join(others)) + "\n"),
     ]
     return "".join(parts)
