@@ -60,16 +60,18 @@ class Gate:
             self.threads.append(watching(self.watch_one, names[rank], connection))
 
     def watch_one(self, name: str, connection: socket.socket) -> None:
-        """Wait until a rank is gone; then let this process end, by force if it does not notice."""
+        """Wait until a rank is gone; then let this process end, by force if it does not notice.
+
+        The connection stays open until then: a rank that has failed waits for its end, and should end last.
+        """
         end = "has died"
-        with connection:
-            try:
-                message = connection.recv(1 << 12)
-                end = f"has failed: {message.decode(errors='replace')}" if message else end
-            except ConnectionError:  # reset, as by a process that was killed
-                pass
-            except OSError:
-                end = "cannot be reached any more"
+        try:
+            message = connection.recv(1 << 12)
+            end = f"has failed: {message.decode(errors='replace')}" if message else end
+        except ConnectionError:  # reset, as by a process that was killed
+            pass
+        except OSError:
+            end = "cannot be reached any more"
         if self.ending.is_set():
             return
         if end.startswith("cannot"):

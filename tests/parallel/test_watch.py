@@ -44,10 +44,12 @@ def connected(size: int) -> tuple[Gate, list[Line]]:
 
 
 def join(gate: Gate, lines: list[Line]) -> None:
-    """Wait until nobody watches any more."""
+    """Wait until nobody watches any more, then close rank 0's connections, as its end does."""
     for thread in [*gate.threads, *(line.thread for line in lines if line.thread)]:
         thread.join(20)
         assert not thread.is_alive()
+    for connection in gate.connections.values():
+        connection.close()
 
 
 def cut(line: Line) -> None:
@@ -135,10 +137,6 @@ def test_a_machine_that_is_cut_off_ends_the_launcher_that_waits_for_it(
 
         def recv(self, size: int) -> bytes:
             raise TimeoutError
-
-        def __enter__(self) -> None: ...
-
-        def __exit__(self, *error: object) -> None: ...
 
     gate.watch_one("rank 1 on b", CutOff())  # type: ignore[arg-type]
     assert (gate.gone, started) == (
