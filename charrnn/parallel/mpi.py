@@ -4,10 +4,12 @@ So a command has one path through the code, whatever the number of ranks: rank 0
 prints. mpi4py is imported when a launcher has started several ranks, and at no other time.
 """
 
+import atexit
 import os
 import pickle
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from charrnn.core.errors import CharRNNError
 from charrnn.parallel import cores, launcher
+from charrnn.parallel.failure_line import FailureLine
 from charrnn.parallel.watch import Gate, Line
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 SPINNING_SECONDS = 2e-3  # how long a wait only offers its core to others; then it sleeps
 LONGEST_NAP = 5e-3  # seconds
+FINALIZE_SECONDS = 20  # all ranks are idle then
 KEPT = 8  # values that every rank keeps for later requests
 ASK, ANSWER = 1, 2  # tags of messages
 
@@ -41,27 +45,37 @@ def run_on_ranks(command: Callable[[], object]) -> object:
     """
     global ranks
     size, rank = launcher.launched()
-    try:
-        world = connect(size)
-    except CharRNNError:
-        if rank:
-            sys.exit(1)  # rank 0 reports it
-        raise
-    cores.sharing, name = sharing(world), f"rank {rank} on {host()}"
     if rank:
-        addresses, secrets = world.bcast(None)
-        line = Line(addresses, secrets, rank)
-        world.gather(name)
-        serve(world, line)
-    gate = Gate(size)
+        follow(size, rank)
+    failure = FailureLine()
+    atexit.register(failure.end)  # after the command has reported its own failure, if any
+    world = connect(size)
+    name = share_cores(world, rank)
+    gate = Gate(size, failure)
     world.bcast((gate.addresses, gate.secrets))
     gate.accept()
     gate.watch(world.gather(name))
     ranks = Ranks(world, gate)
+    atexit.register(ranks.close)  # not before that report: when other ranks fail, mpiexec kills this one
     try:
         return command()
-    finally:
-        ranks.close()
+    except Exception:
+        if not gate.gone:
+            raise
+        sys.exit(1)  # `failure` writes the line
+
+
+def follow(size: int, rank: int) -> NoReturn:
+    """Be another rank than rank 0 until the end."""
+    try:
+        world = connect(size)
+    except CharRNNError:
+        sys.exit(1)  # rank 0 reports it
+    name = share_cores(world, rank)
+    addresses, secrets = world.bcast(None)
+    line = Line(addresses, secrets, rank)
+    world.gather(name)
+    serve(world, line)
 
 
 def connect(size: int) -> Any:
@@ -93,10 +107,11 @@ def host() -> str:
     return os.uname().nodename
 
 
-def sharing(world: Any) -> int:
-    """Return how many ranks of this machine may use the same cores as this one."""
+def share_cores(world: Any, rank: int) -> str:
+    """Divide the cores among the ranks that may use the same ones as this one; return the name of this rank."""
     here = host(), sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return int(world.allgather(here).count(here))
+    cores.sharing = int(world.allgather(here).count(here))
+    return f"rank {rank} on {host()}"
 
 
 class Ranks:
@@ -166,17 +181,20 @@ class Ranks:
     def check(self) -> None:
         """Raise CharRNNError if a rank has died."""
         if self.gate.gone:
-            raise CharRNNError(f"{self.gate.gone}; all ranks end: a training run continues with --resume")
+            raise CharRNNError(self.gate.gone)
 
     def close(self) -> None:
-        """End the other ranks: by a request if they are waiting for one, else by the end of the connection to them."""
-        politely = not self.busy and not self.gate.gone
-        if politely:
-            for rank in range(1, self.size):
-                self.send(rank, (None,) * 5)
-        self.gate.close(politely)
-        if politely:
-            finalize()
+        """End the other ranks: by a request if they are waiting for one, else by the end of this process.
+
+        In the second case mpiexec may kill this process as soon as another rank has ended, so none ends before it.
+        """
+        self.gate.ending.set()
+        if self.busy or self.gate.gone:
+            return
+        for rank in range(1, self.size):
+            self.send(rank, (None,) * 5)
+        self.gate.close()
+        finalize()
 
 
 def serve(world: Any, line: Line) -> NoReturn:
@@ -187,22 +205,23 @@ def serve(world: Any, line: Line) -> NoReturn:
     while True:
         cores.limit, product_threads, data = arrived(world, 0, ASK).recv()
         cores.limit_product_threads(int(product_threads or 1))
-        function, key, value, share, answers = pickle.loads(data)
-        if function is None:
-            finalize()
-            sys.exit(0)
-        if value is not None:
-            kept[key] = pickle.loads(value)
-            drop_oldest(kept)
+        answers = False
         try:
-            result = function(kept.get(key), *share)
+            function, key, value, share, answers = pickle.loads(data)  # fails where another version is installed
+            if function is None:
+                break
+            if value is not None:
+                kept[key] = pickle.loads(value)
+                drop_oldest(kept)
+            result = pickle.dumps(function(kept.get(key), *share), pickle.HIGHEST_PROTOCOL)
         except Exception as error:
-            result = error
             if not answers:
                 line.report(error)
-                os._exit(1)
+            result = pickle.dumps(error)
         if answers:
-            wait(world.isend(pickle.dumps(result, pickle.HIGHEST_PROTOCOL), 0, ANSWER))
+            wait(world.isend(result, 0, ANSWER))
+    finalize()
+    sys.exit(0)
 
 
 def drop_oldest(kept: dict[int, Any]) -> None:
@@ -219,10 +238,14 @@ def sum_up(numbers: "Array", check: Callable[[], None] | None = None) -> None:
 
 
 def finalize() -> None:
-    """End MPI, together with all other ranks."""
+    """End MPI, together with all other ranks; this waits for all of them, so it ends by force if one is lost."""
     from mpi4py import MPI
 
+    timer = threading.Timer(FINALIZE_SECONDS, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
     MPI.Finalize()
+    timer.cancel()
 
 
 def wait(request: Any, check: Callable[[], None] | None = None) -> None:

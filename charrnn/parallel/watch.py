@@ -14,6 +14,10 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import NoReturn
+
+from charrnn.parallel.failure_line import FailureLine
+from charrnn.parallel.launcher import launcher_pid
 
 IDLE, INTERVAL, PROBES = 5, 3, 4  # seconds until the first probe, between probes, and how many may be lost
 CONNECT_SECONDS = 10
@@ -25,11 +29,11 @@ GOODBYE = b"\0"
 class Gate:
     """Rank 0's side: accepts a connection from every other rank, then notices when one of them is gone."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, failure: FailureLine) -> None:
         self.listener = socket.create_server(("", 0))
         self.secrets = secrets.token_bytes(16), secrets.token_bytes(16)  # who knows them is one of the ranks
         self.addresses = [(address, self.listener.getsockname()[1]) for address in own_addresses()]
-        self.size = size
+        self.size, self.failure = size, failure
         self.connections: dict[int, socket.socket] = {}
         self.threads: list[threading.Thread] = []
         self.ending = threading.Event()
@@ -56,32 +60,33 @@ class Gate:
             self.threads.append(watching(self.watch_one, names[rank], connection))
 
     def watch_one(self, name: str, connection: socket.socket) -> None:
-        """Wait until a rank is gone; then let this process end, by force if it does not notice."""
+        """Wait until a rank is gone; then let this process end, by force if it does not notice.
+
+        The connection stays open until then: a rank that has failed waits for its end, and should end last.
+        """
         end = "has died"
-        with connection:
-            try:
-                message = connection.recv(1 << 12)
-                end = f"has failed: {message.decode()}" if message else end
-            except ConnectionError:  # reset, as by a process that was killed
-                pass
-            except OSError:
-                end = "cannot be reached any more"
+        try:
+            message = connection.recv(1 << 12)
+            end = f"has failed: {message.decode(errors='replace')}" if message else end
+        except ConnectionError:  # reset, as by a process that was killed
+            pass
+        except OSError:
+            end = "cannot be reached any more"
         if self.ending.is_set():
             return
         if end.startswith("cannot"):
             end_launcher()  # before `gone` is set: the main thread ends this process soon after
-        self.gone = self.gone or f"{name} {end}"
+        self.failure.set(f"{name} {end}")
+        self.gone = self.failure.text
         if not self.ending.wait(GRACE_SECONDS):
-            os.write(2, f"charrnn: {self.gone}; all ranks end\n".encode())
             os._exit(1)
 
-    def close(self, politely: bool) -> None:
-        """Let the other ranks end, each by itself if this is polite, else as if this process had died."""
+    def close(self) -> None:
+        """Let the other ranks end, each by itself."""
         self.ending.set()
         for connection in self.connections.values():
             with suppress(OSError):
-                if politely:
-                    connection.sendall(GOODBYE)
+                connection.sendall(GOODBYE)
                 connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -108,27 +113,24 @@ class Line:
         with connection, suppress(OSError):
             message = connection.recv(1)
         if message != GOODBYE:
-            os._exit(1)
+            os._exit(0)  # the exit code of the program is that of rank 0; mpiexec would mix the two
 
-    def report(self, error: BaseException) -> None:
-        """Send rank 0 the error that ends this rank."""
-        if self.connection:
+    def report(self, error: BaseException) -> NoReturn:
+        """Send rank 0 the error that ends this rank, and end after it: mpiexec may kill it when this rank ends."""
+        if self.connection and self.thread:
             with suppress(OSError):
-                self.connection.sendall(str(error).encode()[: 1 << 12] or type(error).__name__.encode())
+                text = f"{type(error).__name__}: {error}".removesuffix(": ")
+                self.connection.sendall(text.encode("utf-8", "replace")[: 1 << 12])
+                self.thread.join(2 * GRACE_SECONDS)
+        os._exit(1)
 
 
 def end_launcher() -> None:
     """Let a process of its own end mpiexec soon, if it runs on this machine: it would wait for the lost machine."""
-    pid = os.getppid()
-    with suppress(OSError, ValueError):
-        while pid > 1:
-            found = subprocess.run(["ps", "-o", "ppid=,comm=", "-p", str(pid)], capture_output=True, text=True)
-            parent, name = found.stdout.split(maxsplit=1)
-            if os.path.basename(name).startswith("mpiexec"):
-                words, null = ["sh", "-c", f"sleep {GRACE_SECONDS + 1}; kill {pid}"], subprocess.DEVNULL
-                subprocess.Popen(words, stdin=null, stdout=null, stderr=null, start_new_session=True)
-                return
-            pid = int(parent)
+    if pid := launcher_pid():
+        words, null = ["sh", "-c", f"sleep {GRACE_SECONDS + 1}; kill {pid}"], subprocess.DEVNULL
+        with suppress(OSError):
+            subprocess.Popen(words, stdin=null, stdout=null, stderr=null, start_new_session=True)
 
 
 def watching(target: Callable[..., None], *arguments: object) -> threading.Thread:

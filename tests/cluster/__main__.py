@@ -2,6 +2,7 @@
 
     make cluster                              # as root, on Linux with iproute2
     python -m tests.cluster --cuts 20 --kills 100
+    python -m tests.cluster --cuts 5 --kills 0 --name b    # beside another one, with namespaces of its own
 
 Each host is a network namespace with one address on a bridge. The ranks are started by MPICH's mpiexec, whose ssh is
 a script that enters a namespace. What is checked: a run on two and four hosts, with delay and limited bandwidth, is
@@ -10,6 +11,7 @@ process and a whole model, and the run resumes on other numbers of ranks.
 """
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -27,7 +29,6 @@ from charrnn.checkpoint.store import CheckpointStore
 from tests.helpers.command import ENVIRONMENT, command
 from tests.helpers.ranks import MPIEXEC
 
-PREFIX, BRIDGE = "charrnn", "charrnn-br"
 ENDS_WITHIN = 30.0  # seconds
 SLOW, DELAY = "rate 100mbit", "delay 2ms"
 TEXT = "".join(f"{n % 7} fishes, {n * n % 11} hens and a fox.\n" for n in range(400))
@@ -47,22 +48,25 @@ def sh(words: str, check: bool = True) -> str:
 class Hosts:
     """Some network namespaces on one bridge, 10.77.0.1, 10.77.0.2, …, and mpiexec's way into them."""
 
+    name = "charrnn"  # the beginning of the names of all network devices and namespaces
+
     def __init__(self, count: int, folder: Path, slow: bool = False) -> None:
         self.count, self.folder, self.shape = count, folder, ""
         self.addresses = [f"10.77.0.{k + 1}" for k in range(count)]
-        sh(f"ip link add {BRIDGE} type bridge")
-        sh(f"ip link set {BRIDGE} up")
+        bridge = f"{self.name}-br"
+        sh(f"ip link add {bridge} type bridge")
+        sh(f"ip link set {bridge} up")
         for k, address in enumerate(self.addresses):
-            sh(f"ip netns add {PREFIX}{k}")
-            sh(f"ip link add {PREFIX}-v{k} type veth peer name eth0 netns {PREFIX}{k}")
-            sh(f"ip link set {PREFIX}-v{k} master {BRIDGE} up")
-            sh(f"ip -n {PREFIX}{k} addr add {address}/24 dev eth0")
-            sh(f"ip -n {PREFIX}{k} link set eth0 up")
-            sh(f"ip -n {PREFIX}{k} link set lo up")
+            sh(f"ip netns add {self.name}-{k}")
+            sh(f"ip link add {self.name}-v{k} type veth peer name eth0 netns {self.name}-{k}")
+            sh(f"ip link set {self.name}-v{k} master {bridge} up")
+            sh(f"ip -n {self.name}-{k} addr add {address}/24 dev eth0")
+            sh(f"ip -n {self.name}-{k} link set eth0 up")
+            sh(f"ip -n {self.name}-{k} link set lo up")
             if slow:
                 self.slow_down(k)
         self.ssh = folder / "ssh"
-        cases = "".join(f"{address}) host={PREFIX}{k};; " for k, address in enumerate(self.addresses))
+        cases = "".join(f"{address}) host={self.name}-{k};; " for k, address in enumerate(self.addresses))
         self.ssh.write_text(
             '#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do shift; done\n'
             f'case "$1" in {cases}esac\nshift\nexec ip netns exec $host sh -c "$*"\n'
@@ -71,7 +75,7 @@ class Hosts:
 
     def slow_down(self, k: int) -> None:
         """Limit what a host sends to SLOW, and delay it where the kernel has netem."""
-        add = f"ip netns exec {PREFIX}{k} tc qdisc add dev eth0 root"
+        add = f"ip netns exec {self.name}-{k} tc qdisc add dev eth0 root"
         done = subprocess.run(f"{add} netem {DELAY} {SLOW}".split(), capture_output=True, check=False)
         if done.returncode:
             sh(f"{add} tbf {SLOW} burst 64kbit latency 400ms")
@@ -81,29 +85,30 @@ class Hosts:
         """Return the command line that starts ranks on the hosts, in turn, from the first host."""
         hosts = ",".join(self.addresses)
         launcher = [MPIEXEC or "mpiexec", "-launcher", "ssh", "-launcher-exec", str(self.ssh), "-hosts", hosts]
-        return ["ip", "netns", "exec", f"{PREFIX}0", *launcher, "-n", str(ranks), *command(*args)]
+        return ["ip", "netns", "exec", f"{self.name}-0", *launcher, "-n", str(ranks), *command(*args)]
 
     def pids(self) -> list[int]:
         """Return the processes that are in the namespaces."""
-        return [int(pid) for k in range(self.count) for pid in sh(f"ip netns pids {PREFIX}{k}", False).split()]
+        return [int(pid) for k in range(self.count) for pid in sh(f"ip netns pids {self.name}-{k}", False).split()]
 
     def cut(self, k: int) -> None:
         """Cut a host off."""
-        sh(f"ip link set {PREFIX}-v{k} down")
+        sh(f"ip link set {self.name}-v{k} down")
 
     def join(self, k: int) -> None:
         """Connect a host again."""
-        sh(f"ip link set {PREFIX}-v{k} up")
+        sh(f"ip link set {self.name}-v{k} up")
 
 
 def remove() -> None:
     """Remove the namespaces and the bridge, also those of an earlier run that was killed."""
     for name in sh("ip netns list").split():
-        if name.startswith(PREFIX):
+        if name.startswith(f"{Hosts.name}-"):
             for pid in sh(f"ip netns pids {name}").split():
                 os.kill(int(pid), signal.SIGKILL)
             sh(f"ip netns del {name}")
-    for name in [BRIDGE, *(f"{PREFIX}-v{k}" for k in range(4))]:  # a link goes with its namespace, but later
+    devices = [f"{Hosts.name}-br", *(f"{Hosts.name}-v{k}" for k in range(4))]
+    for name in devices:  # a link goes with its namespace, but later
         sh(f"ip link del {name}", check=False)
 
 
@@ -155,10 +160,10 @@ def check_ends(kind: str, count: int, folder: Path, random_: random.Random) -> N
         with hosts(2, folder) as found:
             words = found.words(ranks, *TRAIN, *ENDLESS, "-m", kind)
             launcher = subprocess.Popen(
-                words, env=ENVIRONMENT, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                words, env=ENVIRONMENT, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
             assert launcher.stdout
-            wait_for_steps(launcher)
+            wait_for_steps(launcher, steps[-1] if steps else 0)
             time.sleep(random_.uniform(0, 0.5))
             pids = found.pids()
             workers = [pid for pid in pids if is_rank(pid)]
@@ -172,7 +177,7 @@ def check_ends(kind: str, count: int, folder: Path, random_: random.Random) -> N
             seconds = time.monotonic() - began
             left = found.pids()
             launcher.kill()
-            launcher.communicate()
+            errors = launcher.communicate(timeout=30)[1].decode().splitlines()
         longest = max(longest, seconds)
         state = CheckpointStore(folder / "checkpoints" / f"{kind}.npz").load()
         steps.append(state.step)
@@ -180,16 +185,18 @@ def check_ends(kind: str, count: int, folder: Path, random_: random.Random) -> N
         print(line, flush=True)
         assert not left, [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left]
         assert seconds < ENDS_WITHIN
+        assert len([each for each in errors if each.startswith("charrnn:")]) == 1, errors
         assert steps == sorted(steps)
     run(command(*TRAIN, "-m", kind, "--resume", "--steps", steps[-1] + 1), folder)
     print(f"{kind} | {count} times | none lost | longest {longest:.1f} s | resumed at step {steps[-1]}", flush=True)
 
 
-def wait_for_steps(launcher: "subprocess.Popen[bytes]") -> None:
-    """Wait for the first save of a run that has begun."""
+def wait_for_steps(launcher: "subprocess.Popen[bytes]", step: int) -> None:
+    """Wait until a run has saved itself after a step."""
     assert launcher.stdout
     for line in launcher.stdout:
-        if b'"save"' in line:
+        event = json.loads(line)
+        if event["event"] == "save" and event["step"] > step:
             return
     raise SystemExit("the run has not begun")
 
@@ -209,16 +216,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--cuts", type=int, default=3)
+    parser.add_argument("--losses", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name", default=Hosts.name, help="name of the namespaces, 10 letters at most")
     given = parser.parse_args()
+    Hosts.name = given.name
     if os.geteuid() or sys.platform != "linux":
         raise SystemExit("needs root on Linux, for network namespaces")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "a.txt").write_text(TEXT)
-        check_losses(folder)
-        check_ends("kill", given.kills, folder, random.Random(given.seed))
-        check_ends("cut", given.cuts, folder, random.Random(given.seed))
+        if given.losses:
+            check_losses(folder)
+        for kind, count in (("kill", given.kills), ("cut", given.cuts)):
+            if count:
+                check_ends(kind, count, folder, random.Random(given.seed))
     print("all passed")
 
 

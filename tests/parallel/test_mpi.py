@@ -85,29 +85,35 @@ def test_a_run_resumes_on_another_number_of_ranks(folder: Path) -> None:
     assert found.step == expected.step == 8
 
 
-def test_lines_texts_and_samples_are_the_same_bytes(folder: Path) -> None:
-    commands = [
-        ("eval", "-m", "ensemble-1", "--against", "noise-1", "--lines", "--json", "-"),
-        ("sample", "-m", "noise-1", "--count", 150, "-n", 9, "--seed", 3),
-        (
-            "sample",
-            "-m",
-            "noise-1",
-            "--count",
-            70,
-            "--regex",
-            "[0-9] f[a-z]{1,4}",
-            "--no-copy",
-            3,
-            "--seed",
-            3,
-            "--json",
-        ),
-    ]
-    for args in commands:
-        data = TEXT.encode() if "-" in args else b""
-        alone = command.ok(*args, "--threads", 1, "-q", cwd=folder, input=data)
-        assert ranks.ok(2, *args, "--threads", 1, "-q", cwd=folder, data=data).out == alone.out, args
+SAMPLES = ("sample", "-m", "noise-1", "--seed", 3, "--count")
+LINES = ("eval", "-m", "ensemble-1", "--lines")
+DEALT = {  # with the exit code
+    "against": (0, *LINES, "--against", "noise-1", "--json", "-"),
+    "found": (3, *LINES, "--score", "peak:3", "--threshold", 14.303, "--context", 2, "--exit-code", "long.txt"),
+    "none": (0, *LINES, "--threshold", 99, "--exit-code", "long.txt"),
+    "auto": (1, *LINES, "--threshold", "auto:1/100", "long.txt"),  # too short a text for a threshold
+    "summary": (0, *LINES, "--score", "sum", "--ignore", "^[0-9]+ ", "--summary", 100, "--json", "-"),
+    "samples": (0, *SAMPLES, 150, "-n", 9),
+    "regex": (0, *SAMPLES, 70, "--regex", "[0-9] f[a-z]{1,4}", "--no-copy", 3, "--unique", "--json"),
+    "exhausted": (1, *SAMPLES, 70, "--regex", "[0-9]", "--unique"),
+    "grammar": (0, *SAMPLES, 70, "--grammar", "fish.lark", "-n", 20),
+    "schema": (0, *SAMPLES, 70, "--json-schema", "number.json", "--unique", "--json"),
+}
+EXTRAS = {"grammar": "lark"}
+
+
+@pytest.mark.parametrize("name", DEALT)
+def test_lines_texts_and_samples_are_the_same_bytes(name: str, folder: Path) -> None:
+    if name in EXTRAS:
+        pytest.importorskip(EXTRAS[name])
+    (folder / "fish.lark").write_text('start: item (", " item)*\nitem: /[0-9]{1,2}/ (" fish" | " hens")\n')
+    (folder / "number.json").write_text('{"type": "integer", "minimum": 0, "maximum": 999}')
+    code, *args = DEALT[name]
+    data = TEXT.encode() if "-" in args else b""
+    alone = command.charrnn(*args, "--threads", 1, "-q", cwd=folder, input=data)
+    assert (alone.code, bool(alone.out)) == (code, name not in ("none", "auto")), alone.err
+    for count in (2, 4):
+        assert ranks.run(count, *args, "--threads", 1, "-q", cwd=folder, data=data) == alone
 
 
 def test_a_long_text_is_scored_to_the_bit_as_on_as_many_cores(folder: Path) -> None:
@@ -202,17 +208,55 @@ def test_a_signal_saves_once_and_ends_all_ranks(number: signal.Signals, folder: 
 
 
 @linux
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_rank_ends_all_and_leaves_the_model_whole(victim: int, folder: Path) -> None:
-    run = Running(2, folder, f"killed-{victim}", "-disable-auto-cleanup")
-    os.kill(run.pids[victim], signal.SIGKILL)
+@pytest.mark.parametrize("options", [(), ("-disable-auto-cleanup",)], ids=str)
+@pytest.mark.parametrize(("victim", "number"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (3, signal.SIGSEGV)])
+def test_a_rank_that_dies_ends_all_with_one_line_and_leaves_the_model_whole(
+    victim: int, number: int, options: tuple[str, ...], folder: Path
+) -> None:
+    name = f"killed-{victim}{len(options)}"
+    run = Running(4, folder, name, *options)
+    os.kill(run.pids[victim], number)
     result = run.end()
     assert result.code
+    end = "has died; all ranks end: a training run continues with --resume"
+    expected = [f"charrnn: a rank {end}"]  # if mpiexec kills rank 0 before it notices which one
     if victim:
-        lines = [line for line in result.err.splitlines() if line.startswith("charrnn:")]
-        died = (
-            f"charrnn: rank 1 on {os.uname().nodename} has died; all ranks end: a training run continues with --resume"
-        )
-        assert lines in ([died], [])  # none if mpiexec ends the others before they can write
-    step = load(folder, f"killed-{victim}").step  # 0, or that of a last save before the end
-    command.ok(*TRAIN, "-m", f"killed-{victim}", "--resume", "--steps", step + 2, cwd=folder)
+        expected.append(f"charrnn: rank {victim} on {os.uname().nodename} {end}")
+    (line,) = [line for line in result.err.splitlines() if line.startswith("charrnn:")]
+    assert line in expected
+    step = load(folder, name).step  # 0, or that of a last save before the end
+    command.ok(*TRAIN, "-m", name, "--resume", "--steps", step + 2, cwd=folder)
+
+
+def test_an_error_on_another_rank_is_the_line_and_leaves_the_model_whole(folder: Path) -> None:
+    prelude = """
+import os
+if os.environ["PMI_RANK"] == "1":
+    from charrnn.parallel import rank_executor
+
+    def take_step(*_):
+        raise OSError(28, "No room")
+
+    rank_executor.take_step = take_step
+"""
+    result = ranks.run(2, *TRAIN, "-m", "failed", "--steps", 9, cwd=folder, prelude=prelude)
+    why = "OSError: [Errno 28] No room"
+    end = "all ranks end: a training run continues with --resume"
+    assert result.err == f"charrnn: rank 1 on {os.uname().nodename} has failed: {why}; {end}\n"
+    assert result.code == 1
+    command.ok(*TRAIN, "-m", "failed", "--resume", "--steps", 2, cwd=folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_all_ranks_write_samples_has_the_exit_code_of_a_single_process(
+    number: signal.Signals, folder: Path
+) -> None:
+    args = ranks.on_ranks(2, *SAMPLES, 10**6, "-n", 100, "--threads", 1)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(args, env=ENVIRONMENT, cwd=folder, stdout=pipe, stderr=pipe) as launcher:
+        assert launcher.stdout
+        launcher.stdout.readline()
+        time.sleep(0.5)
+        launcher.send_signal(number)
+        _, err = launcher.communicate(timeout=60)
+    assert (launcher.returncode, err) == (128 + number, b"")

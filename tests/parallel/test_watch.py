@@ -1,18 +1,19 @@
 """The connections of ranks that watch each other, with both sides in this process."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from charrnn.parallel import watch
+from charrnn.parallel.failure_line import END, FailureLine
 from charrnn.parallel.watch import Gate, Line, own_addresses
 from tests.helpers.files import IMPORTABLE
 
@@ -30,7 +31,7 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def connected(size: int) -> tuple[Gate, list[Line]]:
     """Return rank 0's side and the sides of the other ranks."""
-    gate = Gate(size)
+    gate = Gate(size, FailureLine())
     accepting = threading.Thread(target=gate.accept)
     accepting.start()
     with socket.create_connection(("127.0.0.1", gate.addresses[0][1])) as stranger:
@@ -43,10 +44,12 @@ def connected(size: int) -> tuple[Gate, list[Line]]:
 
 
 def join(gate: Gate, lines: list[Line]) -> None:
-    """Wait until nobody watches any more."""
+    """Wait until nobody watches any more, then close rank 0's connections, as its end does."""
     for thread in [*gate.threads, *(line.thread for line in lines if line.thread)]:
         thread.join(20)
         assert not thread.is_alive()
+    for connection in gate.connections.values():
+        connection.close()
 
 
 def cut(line: Line) -> None:
@@ -55,18 +58,28 @@ def cut(line: Line) -> None:
     line.connection.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_polite_end_ends_nobody_by_force(ends: list[int]) -> None:
+def end_rank_0(gate: Gate) -> None:
+    """End all connections, as the kernel does when rank 0 ends."""
+    gate.ending.set()
+    for connection in gate.connections.values():
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+    gate.failure.end()
+
+
+def test_a_polite_end_ends_nobody_by_force(ends: list[int], capfd: pytest.CaptureFixture[str]) -> None:
     gate, lines = connected(3)
-    gate.close(politely=True)
+    gate.close()
+    gate.failure.end()
     join(gate, lines)
-    assert (ends, gate.gone) == ([], None)
+    assert (ends, gate.gone, capfd.readouterr().err) == ([], None, "")
 
 
 def test_the_end_of_rank_0_ends_all_others(ends: list[int]) -> None:
     gate, lines = connected(3)
-    gate.close(politely=False)
+    end_rank_0(gate)
     join(gate, lines)
-    assert (ends, gate.gone) == ([1, 1], None)
+    assert (ends, gate.gone) == ([0, 0], None)
 
 
 def test_a_rank_that_dies_is_named_and_rank_0_has_time_to_end(ends: list[int]) -> None:
@@ -75,20 +88,23 @@ def test_a_rank_that_dies_is_named_and_rank_0_has_time_to_end(ends: list[int]) -
     lines[1].thread.join(20)  # type: ignore[union-attr]
     while not gate.gone:
         time.sleep(0.01)
-    assert gate.gone == "rank 2 on c has died"
-    gate.close(politely=False)
+    assert gate.gone == f"rank 2 on c has died; {END}"
+    end_rank_0(gate)
     join(gate, lines)
-    assert ends == [1, 1]  # the other ranks, which are in this process
+    assert ends == [0, 0]  # the other ranks, which are in this process
 
 
 def test_a_rank_reports_why_it_fails(ends: list[int]) -> None:
     gate, lines = connected(2)
-    lines[0].report(ValueError("no room"))
+    reporting = threading.Thread(target=lines[0].report, args=[ValueError("no\nroom")])
+    reporting.start()
     while not gate.gone:
         time.sleep(0.01)
-    assert gate.gone == "rank 1 on b has failed: no room"
-    gate.close(politely=False)
+    assert gate.gone == f"rank 1 on b has failed: ValueError: no room; {END}"
+    assert ends == []  # it waits for the end of rank 0
+    end_rank_0(gate)
     join(gate, lines)
+    reporting.join()
 
 
 def test_rank_0_is_ended_by_force_where_it_does_not_notice(
@@ -98,8 +114,9 @@ def test_rank_0_is_ended_by_force_where_it_does_not_notice(
     gate, lines = connected(2)
     cut(lines[0])
     join(gate, lines)
-    assert ends == [1, 1]
-    assert capfd.readouterr().err == "charrnn: rank 1 on b has died; all ranks end\n"
+    gate.failure.end()
+    assert sorted(ends) == [0, 1]
+    assert capfd.readouterr().err == f"charrnn: rank 1 on b has died; {END}\n"
 
 
 def test_the_loopback_is_tried_first() -> None:
@@ -121,17 +138,16 @@ def test_a_machine_that_is_cut_off_ends_the_launcher_that_waits_for_it(
         def recv(self, size: int) -> bytes:
             raise TimeoutError
 
-        def __enter__(self) -> None: ...
-
-        def __exit__(self, *error: object) -> None: ...
-
     gate.watch_one("rank 1 on b", CutOff())  # type: ignore[arg-type]
-    assert (gate.gone, started) == ("rank 1 on b cannot be reached any more", [None])  # still None when it is called
-    gate.close(politely=False)
+    assert (gate.gone, started) == (
+        f"rank 1 on b cannot be reached any more; {END}",
+        [None],
+    )  # still None when it is called
+    end_rank_0(gate)
     join(gate, lines)
 
 
-@pytest.mark.skipif(not shutil.which("ps"), reason="finds the launcher by ps, which is not installed")
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds the launcher in /proc")
 def test_the_launcher_is_found_among_the_ancestors(tmp_path: Path) -> None:
     launcher = tmp_path / "mpiexec.test"
     launcher.symlink_to("/bin/sh")
