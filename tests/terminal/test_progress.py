@@ -187,7 +187,7 @@ def test_a_long_prompt_shows_how_far_it_is_read_and_the_line_is_erased(model: Pa
     line = ("sample", "a", "--prompt-file", "a.txt", "-n", 5, "--seed", 1)
     result = on_terminal(*line, streams="stderr", prelude=NO_PATIENCE, columns=60)
     shown = re.split(r"\r", result.err)
-    assert re.fullmatch(r"reading the prompt: +\d+% ▏?\S*[█▏▎▍▌▋▊▉ ]+ 00:0\d left\x1b\[K", shown[1])
+    assert re.fullmatch(r"reading the prompt: +\d+% ▏?\S*[█▏▎▍▌▋▊▉ ]+ \d\d:\d\d left\x1b\[K", shown[1])
     percents = [int(*re.findall(r"(\d+)%", part)) for part in shown[1:-1]]
     assert percents == sorted(percents)
     assert (len(percents) > 3, percents[-1]) == (True, 100)
