@@ -27,6 +27,7 @@ from charrnn.data.sources import expand, is_repeatable, missing, open_bytes, rem
 UTF_8 = Reading()
 COPIED_BYTES = 1 << 20  # at a time
 CHARS_PER_PIECE = 1 << 16  # encoded at a time, to compute a digest
+STREAMS = 8  # read at a time: each may bring a megabyte of the map into memory
 TEXT_CHANGED = "the text changed while it was read: start again when it is complete"
 
 
@@ -170,12 +171,15 @@ class DiskIds(np.memmap[Any, Any]):
 
     By default every page that was ever read stays in the process's memory while there is room, so that a long run would
     end up with the whole text in memory. So each access first releases all pages. They remain in the system's cache,
-    from where reading one again takes a microsecond. Views of the map stay valid: their pages are read again.
+    from where reading one again takes a microsecond. Views of the map stay valid: their pages are read again. A place
+    may bring a megabyte around it into memory, so windows of many streams are read some streams at a time.
     """
 
     _mmap: mmap.mmap | None  # set by np.memmap; None for an array that was copied out of the map
 
     def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, np.ndarray) and at.ndim == 2 and at.shape[1] > STREAMS:  # (T, B)
+            return np.concatenate([self[at[:, b : b + STREAMS]] for b in range(0, at.shape[1], STREAMS)], axis=1)
         if self._mmap is not None:
             self._mmap.madvise(mmap.MADV_DONTNEED)
         found = super().__getitem__(at)

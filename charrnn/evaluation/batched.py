@@ -28,7 +28,7 @@ from charrnn.parallel.cores import jobs_at_once, side_by_side
 
 WIDTHS = (16, 8, 4, 2)  # columns per group, the best first: the bits of a product may depend on the column
 CUT_WIDTH = 32  # the best where products are cut into row blocks: a column then takes a quarter less time
-MAX_STEPS = 8  # steps per forward pass, few enough to keep the workspace small; 16 are 1 % faster
+MAX_STEPS = 8  # steps per forward pass, few enough to keep the workspace small
 STEPS_PER_REPORT = 64
 
 
@@ -54,7 +54,7 @@ class Batch:
 class PackedBatch(Batch):
     """Spans packed into columns. The longest span is placed first, each in the column with the fewest steps."""
 
-    def __init__(self, spans: Sequence[Span], width: int, start: int, dtype: DTypeLike) -> None:
+    def __init__(self, spans: Sequence[Span], width: int, start: int, V: int, dtype: DTypeLike) -> None:
         columns = width * max(1, min(mpi.rank_count() * jobs_at_once(), -(-len(spans) // width)))
         self.spans = spans
         self.positions = [(0, 0)] * len(spans)  # the column of each span, and its first step there
@@ -65,7 +65,7 @@ class PackedBatch(Batch):
             self.positions[i] = column, begin
             heappush(loads, (begin + len(spans[i].ids), column))
         steps = max(loads)[0]
-        x, y = np.full((2, steps, columns), -1, np.int32)
+        x, y = np.full((2, steps, columns), -1, np.min_scalar_type(-V))
         x[:] = start
         super().__init__(x, y, width, dtype)
         for (ids, skip), (column, begin) in zip(spans, self.positions, strict=True):
@@ -101,7 +101,7 @@ class BatchedScorer:
 
     def pack(self, spans: Sequence[Span], width: int) -> PackedBatch:
         """Pack spans into groups of `width` columns, at most one group per core."""
-        return PackedBatch(spans, width, self.start, self.model.vector.dtype)
+        return PackedBatch(spans, width, self.start, self.model.config.vocab_size, self.model.vector.dtype)
 
     def score(self, batch: Batch) -> Iterator[slice]:
         """Fill in the losses of a batch; yield the steps that are done from time to time.

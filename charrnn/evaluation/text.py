@@ -60,7 +60,7 @@ def score_spans(
 
     The losses of its characters, and which were the most likely ones, are added to `found`, if it is given.
     """
-    tally, before = Tally(), np.empty(0, np.int64)
+    tally, before = Tally(), np.empty(0, np.uint8)  # the smallest type, so that ids keep theirs
     for block in blocks:
         known = block[block != UNKNOWN]
         spans = cut_into_spans(known, before)

@@ -178,18 +178,27 @@ def test_what_was_read_of_a_map_does_not_stay_in_memory(tmp_path: Path) -> None:
 
     def read(ids: Ids) -> Iterator[int]:
         """Read as training does, and then as validation does; yield the mapped memory after each access."""
-        batches = Batches(ids, 3, 1000, start_id=1)
-        for step in range(0, batches.steps_per_epoch, 200):
-            x, y = batches.batch(step)
-            assert (x[1:] == y[:-1]).all()
-            assert type(x) is np.ndarray is type(y)
-            yield mapped()
+        for streams in (3, 32):
+            batches = Batches(ids, streams, 1000, start_id=1)
+            for step in range(0, batches.steps_per_epoch, 200):
+                x, y = batches.batch(step)
+                assert (x[1:] == y[:-1]).all()
+                assert type(x) is np.ndarray is type(y)
+                yield mapped()
         for piece in (ids[i : i + 1_000_000] for i in range(0, len(ids), 1_000_000)):
             assert np.count_nonzero(piece) == len(piece) // 2
             yield mapped()
 
     ids, before = load_corpus([file_in(tmp_path, b"ab" * 25_000_000)]).ids, mapped()
     assert max(read(ids)) - before < len(ids) / 3  # the system maps a megabyte or two around each access
+
+
+@pytest.mark.parametrize("streams", [1, 8, 9, 20])
+def test_windows_of_any_number_of_streams_are_read_from_a_map(tmp_path: Path, streams: int) -> None:
+    text = "".join(map(chr, np.random.default_rng(1).integers(97, 117, 5000)))
+    ids = load_corpus([file_in(tmp_path, text.encode())]).ids
+    at = np.random.default_rng(2).integers(0, 5000, (7, streams))
+    np.testing.assert_array_equal(ids[at], np.asarray(ids)[at])
 
 
 @pytest.mark.parametrize("piped", [False, True])

@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from itertools import islice, repeat
 
 import numpy as np
@@ -141,3 +142,14 @@ def test_blocks_without_a_known_character_score_nothing() -> None:
 
 def test_the_context_of_a_span_is_no_longer_than_a_span_of_a_whole_block() -> None:
     assert CONTEXT <= IDS_PER_BLOCK // MAX_SPANS
+
+
+def test_ids_take_little_of_the_memory_of_a_score() -> None:
+    model, chars = tiny_model(), 1 << 17
+    ids = random_ids(chars).astype(np.uint8)
+    score_ids(model, [ids[: MIN_BATCHED + 1]], START)  # imports and caches
+    tracemalloc.start()
+    score_ids(model, [ids], START)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * chars  # 12 for losses in float64 with the context, 5 for ids of one byte; 37 with ids of eight
