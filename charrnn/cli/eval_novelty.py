@@ -28,7 +28,7 @@ def write_novelty(names: Sequence[str], model: Model, output: Output) -> None:
     training, held_out = model.own_text(not names, "--novelty", output.note)
     vocab = model.vocab
     texts = named_texts(names, output) or [held_out_text(model, held_out)]
-    shares = [f"copied {n}".ljust(FIGURE_CELLS) for n in LENGTHS]
+    shares = [f"runs {n}".ljust(FIGURE_CELLS) for n in LENGTHS]
     head = ("longest", *shares, "characters", "text".ljust(max(cells(name) for name, _ in texts)), "longest copy")
     output.head(*head)
     room = max(MIN_SHOWN, min(MAX_SHOWN, columns(sys.stdout) - cells("  ".join(head[:-1])) - len("   …")))

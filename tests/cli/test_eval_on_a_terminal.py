@@ -11,6 +11,7 @@ import pytest
 
 from charrnn.cli.eval_inputs import FileBlocks
 from charrnn.cli.streams import Output
+from charrnn.plots.display_width import cells
 from tests.helpers.command import TEXT, Result, charrnn, ok, on_terminal
 
 pytestmark = pytest.mark.usefixtures("model")
@@ -52,7 +53,8 @@ def test_several_models_have_their_names_above_their_columns() -> None:
 def test_the_columns_of_novelty_have_names_and_a_copy_fits_the_terminal() -> None:
     args = ("eval", "-m", "a", "-q", "--novelty", "a.txt")
     names, row = on_terminal(*args, env=PLAIN, columns=80).text.splitlines()
-    copies = [f"copied {n}" for n in (5, 10, 20, 40)]
+    copies = [f"runs {n}" for n in (5, 10, 20, 40)]
+    assert max(map(cells, (names, row))) <= 80
     assert cut(names) == ["longest", *copies, "characters", "text", "longest copy"]
     piped = ok(*args).text.replace("\x1b", "␛").rstrip("\n").split("\t")
     assert cut(row)[:-1] == piped[:-1]
