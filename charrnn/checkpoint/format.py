@@ -70,7 +70,7 @@ def to_bytes(state: TrainState) -> bytes:
         "state": np.array(state.carried),
     }
     arrays = {
-        **{name: W.astype(state.weights or W.dtype) for name, W in state.best_model.params.items()},
+        **{name: W.astype(state.weights or W.dtype, copy=False) for name, W in state.best_model.params.items()},
         **({} if state.weights else run),
         "vocabulary": state.vocab.symbols,
         "history": np.array(state.history[-MAX_ROWS:], np.float64).reshape(-1, 3),
@@ -86,7 +86,7 @@ def to_bytes(state: TrainState) -> bytes:
         "best": {"step": state.best.step, "nats": state.best.nats} if state.best else None,
         "environment": state.environment,
         "init_from": state.init_from,
-        "sha256": {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()},
+        "sha256": {name: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for name, array in arrays.items()},
         "seconds": state.seconds,
         "thresholds": state.thresholds,
         "unlike": state.unlike,

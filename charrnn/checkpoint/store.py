@@ -65,7 +65,8 @@ class CheckpointStore:
         is the new file. In either case the file is whole.
         """
         try:
-            replace_file(self.path, to_bytes(state), verify=from_file)
+            beside = write_beside(self.path, to_bytes(state))  # its bytes are free again before it is verified
+            replace_by(beside, self.path, verify=from_file)
         except (OSError, *READ_ERRORS) as error:
             raise CheckpointError(f"{self.name}: cannot be saved: {reason(error)}") from error
 
@@ -105,7 +106,7 @@ def save_bytes(path: Path, data: bytes) -> None:
     if problem := why_not_replaced(str(path), target):
         raise CharRNNError(problem)
     try:
-        replace_file(target, data, verify=lambda file: None)
+        replace_by(write_beside(target, data), target, verify=lambda file: None)
     except OSError as error:
         raise CharRNNError(f"{path}: cannot be saved: {reason(error)}") from error
 
@@ -149,11 +150,10 @@ def is_shortage(error: BaseException | None) -> bool:
     return error is not None
 
 
-def replace_file(path: Path, data: bytes, verify: Callable[[IO[bytes]], object]) -> None:
-    """Replace a file so that a crash leaves either the old one or the new one.
+def write_beside(path: Path, data: bytes) -> Path:
+    """Write data to a temporary file in the same folder, and sync it; return its path, or remove it after a failure.
 
-    The data goes to a temporary file in the same folder, which is synced, verified and renamed. After a failed fsync
-    the contents of a file are undefined, so the temporary file is removed and the next attempt starts with a new one.
+    After a failed fsync the contents of a file are undefined, so the next attempt starts with a new one.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -162,6 +162,15 @@ def replace_file(path: Path, data: bytes, verify: Callable[[IO[bytes]], object])
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return beside
+
+
+def replace_by(beside: Path, path: Path, verify: Callable[[IO[bytes]], object]) -> None:
+    """Verify a temporary file and put it in the place of another, so that a crash leaves either of them."""
+    try:
         with beside.open("rb") as file:
             verify(file)
         os.replace(beside, path)

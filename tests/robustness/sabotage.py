@@ -43,21 +43,22 @@ def is_folder(file: int) -> bool:
 def no_rename() -> None:
     """The file is overwritten in place, in pieces."""
 
-    def overwrite(path: Path, data: bytes, verify: Callable[[IO[bytes]], object]) -> None:
+    def overwrite(path: Path, data: bytes) -> Path:
         with path.open("wb") as file:
             for begin in range(0, len(data), 512):
                 file.write(data[begin : begin + 512])
                 file.flush()
                 os.fsync(file.fileno())
+        return path
 
-    replace(store, replace_file=overwrite)
+    replace(store, write_beside=overwrite, replace_by=lambda beside, path, verify: None)
     replace(disks, WITHOUT="rename")
 
 
 def no_verification() -> None:
     """Saved files are not read back."""
-    real = store.replace_file
-    replace(store, replace_file=lambda path, data, verify: real(path, data, lambda _: None))
+    real = store.replace_by
+    replace(store, replace_by=lambda beside, path, verify: real(beside, path, lambda _: None))
 
 
 def no_lock() -> None:
