@@ -61,18 +61,18 @@ ROWS = {
     "min-count": Row("characters, rare ones replaced", 1_000_000, lambda n: (*TRAIN, "--min-count", "99"), plays),
     "eval": Row("characters of a text to score", 200_000, lambda n: ("eval", "in.txt", *MODEL), plays),
     "lines": Row("lines to score", 4000, lambda n: ("eval", "in.txt", "--lines", *MODEL), lines),
-    "per-char": Row("characters to explain", 10_000, lambda n: ("eval", "in.txt", "--per-char", *MODEL), plays),
+    "per-char": Row("characters to explain", 20_000, lambda n: ("eval", "in.txt", "--per-char", *MODEL), plays),
     "heatmap": Row("characters to colour", 10_000, lambda n: ("eval", "in.txt", "--heatmap", *MODEL), plays),
     "html": Row("characters in a page", 40_000, lambda n: ("eval", "in.txt", "--heatmap", *PAGE, *MODEL), plays),
     "neurons": Row("characters for the units", 20_000, lambda n: ("eval", "in.txt", "--neurons", *MODEL), plays),
     "novelty": Row("characters to look for copies", 200_000, lambda n: ("eval", "in.txt", "--novelty", *MODEL), plays),
     "baselines": Row(
-        "characters for the baselines", 50_000, lambda n: ("eval", "in.txt", "--against-baselines", *MODEL), plays
+        "characters for the baselines", 200_000, lambda n: ("eval", "in.txt", "--against-baselines", *MODEL), plays
     ),
     "dynamic": Row("characters to learn from", 20_000, lambda n: ("eval", "in.txt", "--dynamic", *MODEL), plays),
     "length": Row("characters to write", 10_000, lambda n: ("sample", "-n", str(n), "--seed", "1", *MODEL)),
     "count": Row(
-        "samples to write", 400, lambda n: ("sample", "-n", "20", "--count", str(max(n, 1)), "--seed", "1", *MODEL)
+        "samples to write", 1600, lambda n: ("sample", "-n", "20", "--count", str(max(n, 1)), "--seed", "1", *MODEL)
     ),
     "no-copy": Row(
         "characters to write that are no copy", 10_000, lambda n: ("sample", "-n", str(n), "--no-copy", "8", *MODEL)
@@ -84,7 +84,7 @@ ROWS = {
         "a count in a pattern", 1200, lambda n: ("sample", "-n", "-1", "--regex", f"[a-z]{{{max(n, 1)}}}", *MODEL)
     ),
     "pattern": Row(
-        "characters of a pattern", 800, lambda n: ("sample", "-n", "-1", "--regex", "and " * max(n // 4, 1), *MODEL)
+        "characters of a pattern", 3200, lambda n: ("sample", "-n", "-1", "--regex", "and " * max(n // 4, 1), *MODEL)
     ),
 }
 

@@ -86,7 +86,9 @@ def to_bytes(state: TrainState) -> bytes:
         "best": {"step": state.best.step, "nats": state.best.nats} if state.best else None,
         "environment": state.environment,
         "init_from": state.init_from,
-        "sha256": {name: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for name, array in arrays.items()},
+        "sha256": {
+            name: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for name, array in arrays.items()
+        },
         "seconds": state.seconds,
         "thresholds": state.thresholds,
         "unlike": state.unlike,

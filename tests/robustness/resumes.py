@@ -1,6 +1,8 @@
 """Runs of every kind that are stopped at random reports and resumed from their files."""
 
 import io
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 from charrnn.checkpoint.format import from_file, to_bytes
 from charrnn.core.cells import CELLS
 from charrnn.core.config import SCHEDULE_NAMES
+from charrnn.core.errors import DivergedError
 from charrnn.core.optim import OPTIMIZERS
 from charrnn.core.state import TrainState
 from charrnn.data.corpus import Corpus
@@ -57,7 +60,7 @@ class Resumes(Experiment):
         draw = np.random.default_rng([number, 3])
         corpus, run = any_run(draw)
         described, first = f"{run.model.config} {run.config}", to_bytes(run)
-        files = [first, *(to_bytes(run) for _ in reports(run, corpus))]
+        files = [first, *(to_bytes(run) for _ in finite_reports(run, corpus))]
         stop, more = (int(draw.integers(len(files))), int(draw.integers(len(files))))
         once = stopped(first, corpus, stop)
         twice = stopped(once, corpus, more)
@@ -69,6 +72,12 @@ class Resumes(Experiment):
 def stopped(file: bytes, corpus: Corpus, count: int) -> bytes:
     """Resume a file for `count` reports, or to the end; return the bytes of the file after that."""
     run = from_file(io.BytesIO(file))
-    for _ in islice(reports(run, corpus), count):
+    for _ in islice(finite_reports(run, corpus), count):
         pass
     return to_bytes(run)
+
+
+def finite_reports(run: TrainState, corpus: Corpus) -> Iterator[object]:
+    """Yield the reports of a run up to the step, if any, in which it diverges: a few of so small networks do."""
+    with suppress(DivergedError):
+        yield from reports(run, corpus)
