@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ from charrnn.core.errors import CharRNNError, CheckpointError, LockedError
 from charrnn.core.state import Origin, TrainState
 from tests.checkpoint.mutations import refusal
 from tests.helpers.command import contents
-from tests.helpers.files import IMPORTABLE, array_of, copy_of, with_entry
+from tests.helpers.files import IMPORTABLE, array_of, copy_of, corpus_of, tiny_run, with_entry
 
 
 def with_nan(state: TrainState, part: str) -> TrainState:
@@ -438,3 +439,13 @@ def test_a_device_or_folder_is_never_replaced(name: str, tmp_path: Path) -> None
         save_text(tmp_path / name, "new")
     assert not Path(os.devnull).is_file()
     assert contents(tmp_path) == {}
+
+
+def test_a_save_takes_twice_the_size_of_the_file(path: Path) -> None:
+    run, store = tiny_run(corpus_of("ab\n" * 200), {"hidden_size": 128, "embed_size": 64}), CheckpointStore(path)
+    store.save(run)  # what is imported at first is no part of it
+    tracemalloc.start()
+    store.save(run)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.5 * path.stat().st_size
