@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -16,7 +16,8 @@ from charrnn.cli.eval_texts import bits_column, model_columns, score_record
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError
 from charrnn.evaluation.anomaly import Figure, Span, named_figure, odd_spans
-from charrnn.evaluation.lines import LineScore, LineScorer, full_nats, line_batches
+from charrnn.evaluation.line_workers import batch_results
+from charrnn.evaluation.lines import LineScore, LineScorer, arrivals, full_nats
 from charrnn.terminal.marks import marked_line
 from charrnn.terminal.progress import Wait
 from charrnn.terminal.streams import has_color
@@ -77,7 +78,7 @@ def score_lines(
         unknown = [0 for _ in models]
         quiet = output.quiet or output.to_terminal  # lines on the terminal are a sign of life
         with Wait(name, blocks.expected, quiet) as wait:
-            for line in scored_lines(line_batches(blocks), scorers, wanted.figure):
+            for line in scored_lines(blocks, LineTask(scorers, wanted.figure)):
                 unknown = [count + each.score.unknown for count, each in zip(unknown, line.found, strict=True)]
                 writer.line(line)
                 wait(len(line.text) + 1)
@@ -92,16 +93,32 @@ def patterns(model: Model, given: Sequence[str] | None) -> tuple[str, ...]:
     return model.origin.ignore if given is None else tuple(filter(None, given))
 
 
-def scored_lines(batches: Iterator[list[str]], scorers: Sequence[LineScorer], figure: Figure) -> Iterator[ScoredLine]:
-    """Yield lines with their scores by each model."""
+@dataclass(frozen=True)
+class LineTask:
+    """Called with lines, it returns the scores of each by each model, and the same of the figures."""
+
+    scorers: Sequence[LineScorer]
+    figure: Figure
+
+    def __call__(self, lines: list[str]) -> tuple[list[list[LineScore]], list[list[float | None]]]:
+        """Return scores and figures, a list per model; equal lines share one score, whose figure is computed once."""
+        columns = [scorer.scores(lines) for scorer in self.scorers]
+        return columns, [self.figures(column) for column in columns]
+
+    def figures(self, found: Sequence[LineScore]) -> list[float | None]:
+        """Return the figures of lines."""
+        different = {id(each): each for each in found}.items()
+        value = {key: self.figure.value(each.losses, each.score.chars + each.score.unknown) for key, each in different}
+        return [value[id(each)] for each in found]
+
+
+def scored_lines(blocks: Iterable[str], task: LineTask) -> Iterator[ScoredLine]:
+    """Yield the lines of a text with their scores by each model."""
     number = 0
-    for batch in batches:
-        columns = [scorer.scores(batch) for scorer in scorers]
-        scores = {id(each): each for column in columns for each in column}  # equal lines share one
-        values = {key: figure.value(each.losses, each.score.chars + each.score.unknown) for key, each in scores.items()}
-        for text, *found in zip(batch, *columns, strict=True):
+    for lines, (columns, figures) in batch_results(arrivals(blocks), task):
+        for text, found, values in zip(lines, zip(*columns, strict=True), zip(*figures, strict=True), strict=True):
             number += 1
-            yield ScoredLine(text.removesuffix("\n"), number, found, [values[id(each)] for each in found])
+            yield ScoredLine(text.removesuffix("\n"), number, found, values)
 
 
 @dataclass

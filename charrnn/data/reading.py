@@ -1,6 +1,7 @@
 """From bytes to characters: texts decompressed, decoded and normalized, in blocks."""
 
 import codecs
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,8 @@ BLOCK_BYTES = 1 << 20  # bytes read at a time
 
 def byte_blocks(file: IO[bytes], name: str) -> Iterator[bytes]:
     """Yield bytes as they arrive, at most BLOCK_BYTES at a time."""
+    with suppress(OSError, AttributeError):  # Linux: a pipe holds as much, so that it is handled together
+        fcntl.fcntl(file.fileno(), fcntl.F_SETPIPE_SZ, BLOCK_BYTES)
     try:
         while block := file.read1(BLOCK_BYTES):  # type: ignore[attr-defined]  # every file here is buffered and has it
             yield block

@@ -18,7 +18,7 @@ from charrnn.evaluation.batched import BatchedScorer, PackedBatch, Span
 from charrnn.evaluation.text import IDS_PER_BLOCK, MIN_BATCHED, last, score_spans
 
 REMEMBERED = 1 << 20  # characters in short lines whose scores are remembered, as many of the lines of a log are equal
-CHARS_PER_BATCH = 1 << 16  # in lines that are scored together, if as many have arrived
+CHARS_PER_BATCH = 1 << 18  # scored together, if as many have arrived: the more, the more of their lines are equal
 
 
 @dataclass(frozen=True)
@@ -120,26 +120,32 @@ def line_batches(blocks: Iterable[str]) -> Iterator[list[str]]:
 
     A batch is what has arrived, up to CHARS_PER_BATCH characters: no line waits for a later block.
     """
+    for lines in arrivals(blocks):
+        yield from grouped(lines, CHARS_PER_BATCH)
+
+
+def arrivals(blocks: Iterable[str]) -> Iterator[list[str]]:
+    """Yield, for each block of a text in which a line ends, the lines that it completes; then the last one."""
     held = list[str]()
     for block in blocks:
         *whole, rest = block.split("\n")
         if whole:
             whole[0] = "".join([*held, whole[0]])
             held = []
-            yield from grouped(f"{line}\n" for line in whole)
+            yield [f"{line}\n" for line in whole]
         if rest:
             held.append(rest)
     if held:
         yield ["".join(held)]
 
 
-def grouped(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Yield lines in lists of at least CHARS_PER_BATCH characters, the last one shorter."""
+def grouped(lines: Iterable[str], least: int) -> Iterator[list[str]]:
+    """Yield lines in lists of at least `least` characters, the last one perhaps shorter."""
     batch, chars = list[str](), 0
     for line in lines:
         batch.append(line)
         chars += len(line)
-        if chars >= CHARS_PER_BATCH:
+        if chars >= least:
             yield batch
             batch, chars = [], 0
     if batch:
