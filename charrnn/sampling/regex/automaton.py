@@ -148,11 +148,11 @@ def counted(
     if most is not None:
         table = np.append(np.minimum(table, S * counts), np.full((1, table.shape[1]), S * counts), axis=0)
         ends = np.append(ends, False)  # the last state, after too many characters
-    reached, queue = np.zeros(len(table), np.bool_), np.zeros(1, np.int64)
+    reached, queue, places = np.zeros(len(table), np.bool_), np.zeros(1, np.int64), np.zeros(len(table), np.int64)
     while len(queue):
         reached[queue] = True
-        queue = np.unique(table[queue])
-        queue = queue[~reached[queue]]
+        found = table[queue].ravel()
+        queue = different(found[~reached[found]], places)
     return (np.cumsum(reached) - 1)[table[reached]], ends[reached].tolist()
 
 
@@ -162,12 +162,19 @@ def shortest_matches(transitions: NDArray[np.int64], may_end: list[bool]) -> NDA
     order = np.argsort(transitions, axis=None, kind="stable")  # transitions by their targets
     sources = order // max(transitions.shape[1], 1)
     starts = np.searchsorted(transitions.ravel()[order], np.arange(len(transitions) + 1))
-    queue, length = np.flatnonzero(may_end), 0
+    queue, length, places = np.flatnonzero(may_end), 0, np.zeros(len(transitions), np.int64)
     while len(queue):  # backwards, breadth first
         length += 1
         counts = starts[queue + 1] - starts[queue]
-        places = np.arange(counts.sum()) + np.repeat(starts[queue] - (np.cumsum(counts) - counts), counts)
-        found = sources[places]
-        queue = np.unique(found[lengths[found] == inf])
+        into = np.arange(counts.sum()) + np.repeat(starts[queue] - (np.cumsum(counts) - counts), counts)
+        found = sources[into]
+        queue = different(found[lengths[found] == inf], places)
         lengths[queue] = length
     return lengths
+
+
+def different(states: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return states (N,) without duplicates, in time O(N); `places` (S,) is overwritten."""
+    order = np.arange(len(states))
+    places[states] = order  # of equal states one place remains
+    return states[places[states] == order]

@@ -268,4 +268,6 @@ class Expressions:
         """Combine the derivatives of several expressions, class by class."""
         usual = combine([each.usual for each in found])
         classes = {c for each in found for c in each.others}
-        return Derivatives(usual, {c: combine([each.by(c) for each in found]) for c in sorted(classes)})
+        parts = {c: tuple(each.by(c) for each in found) for c in sorted(classes)}
+        combinations = {exprs: combine(exprs) for exprs in dict.fromkeys(parts.values())}  # often of several classes
+        return Derivatives(usual, {c: combinations[exprs] for c, exprs in parts.items()})
