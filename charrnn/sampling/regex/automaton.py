@@ -177,4 +177,5 @@ def different(states: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[n
     """Return states (N,) without duplicates, in time O(N); `places` (S,) is overwritten."""
     order = np.arange(len(states))
     places[states] = order  # of equal states one place remains
-    return states[places[states] == order]
+    found: NDArray[np.int64] = states[places[states] == order]
+    return found
