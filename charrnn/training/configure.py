@@ -35,8 +35,10 @@ from charrnn.training.estimate import require_memory
 CHANGEABLE = ("lr", "schedule", "warmup", "weight_decay", "grad_clip", "eval_every", "patience")
 
 
-def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[ModelConfig, TrainConfig]:
-    """Return the configurations of network and run: the given settings, and defaults that suit the text's size.
+def configure(
+    text: Corpus, given: dict[str, Any], budget: Budget, is_warm: bool = False
+) -> tuple[ModelConfig, TrainConfig]:
+    """Return the configurations of network and run: the given settings, and defaults that suit the text and the start.
 
     A budget in seconds becomes a single step; `config_for_time` replaces it as soon as there is a network to measure.
     """
@@ -53,7 +55,7 @@ def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[Mode
     T = train.setdefault("seq_len", TrainConfig.seq_len)
     B = train.setdefault("batch_size", default_batch_size(len(to_train), T))
     optimizer = train.setdefault("optimizer", default_optimizer(len(to_train)))
-    train.setdefault("lr", default_lr(optimizer))
+    train.setdefault("lr", default_lr(optimizer, is_warm))
     train.setdefault("weight_decay", default_weight_decay(optimizer))
     if not train.get("variational_dropout"):
         train.setdefault("dropout", default_dropout(len(to_train)))
@@ -116,7 +118,7 @@ def warm_start(
     symbols. In parameters with one row per symbol, known symbols keep their rows, even if their ids change, and new
     symbols get the rows of a newly initialised network. `given` holds only settings of the run.
     """
-    new, train = configure(text, {**given, "lines": source.config.lines}, budget)
+    new, train = configure(text, {**given, "lines": source.config.lines}, budget, is_warm=True)
     state = start_run(replace(source.config, vocab_size=new.vocab_size, line_end=new.line_end), train, text)
     ids = ids_in(state.vocab, vocab)
     for parameter, W in state.model.params.items():

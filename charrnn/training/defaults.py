@@ -10,7 +10,9 @@ TRAIN_CHARS_PER_ROOT = 8000  # see default_steps
 MAX_EPOCHS = 10
 DROPOUT_BELOW = {50_000: 0.3, 150_000: 0.2, 500_000: 0.1}  # characters to train on -> dropout
 SOAP_FROM = 500_000  # characters to train on
-SOAP_LR, SOAP_DECAY = 7e-3, 0.4
+LR = {"soap": 7e-3}  # by optimizer, of random weights; others TrainConfig.lr
+WARM_LR = {"soap": 2.5e-3, "adamw": 1e-3, "adam": 1e-3, "rmsprop": 1e-3}  # of the weights of another model
+SOAP_DECAY = 0.4
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,10 @@ def default_optimizer(train_chars: int) -> str:
     return "soap" if train_chars >= SOAP_FROM else TrainConfig.optimizer
 
 
-def default_lr(optimizer: str) -> float:
-    """Return the peak learning rate that suits an optimizer."""
-    return SOAP_LR if optimizer == "soap" else TrainConfig.lr
+def default_lr(optimizer: str, is_warm: bool) -> float:
+    """Return the peak learning rate that suits an optimizer: a warm start is lower, or its weights would be forgotten."""
+    usual = LR.get(optimizer, TrainConfig.lr)
+    return WARM_LR.get(optimizer, usual) if is_warm else usual
 
 
 def default_weight_decay(optimizer: str) -> float:

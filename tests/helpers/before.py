@@ -55,7 +55,7 @@ RUNS = {
     "zoneout-tanh": "--zoneout 0.2 --cell rnn --lines --dropout 0.1",
     "nothing-held-out": "--val-fraction 0 --grad-clip 0.1 --cell rnn",
     "impatient": "--patience 1 --lr 1e-12",  # changes no weight, so it ends at the second validation
-    "init-from": "--init-from gru --normalize none --warmup 0",
+    "init-from": "--init-from gru --normalize none --warmup 0 --lr 0.004",
     "two-threads": "--threads 2 --batch-size 32",
     "all": "--lines --ensemble 2 --zoneout 0.1 --dropout 0.1 --min-count 2 --num-layers 2 --threads 2 --seed 3",
 }
