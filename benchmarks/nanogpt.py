@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn.functional import cross_entropy, gelu, scaled_dot_product_attention
+
+try:
+    import torch
+    from torch import nn
+    from torch.nn.functional import cross_entropy, gelu, scaled_dot_product_attention
+except ImportError as error:
+    raise SystemExit(f"{error}: needs the extra `bench`: pip install -e '.[bench]'") from None
 
 LAYERS, HEADS, WIDTH, WINDOW = 4, 4, 128, 64
 STREAMS, STEPS, WARMUP = 12, 2000, 100
