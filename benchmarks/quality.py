@@ -60,12 +60,12 @@ ROWS = {
     "1200": Row("the defaults, 1,200 steps", "--steps 1200", "--steps 1200"),
     "150s": Row("the defaults, 150 seconds", "--time 150s", "--time 150s"),
     "10m": Row(
-        "two networks, 10 minutes",
-        "--time 10m --ensemble 2 --dropout 0.1",
+        "10 minutes",
+        "--time 10m --dropout 0.1",
         "--time 10m --ensemble 2 --dropout 0.1 --lr 0.005",
     ),
     "60m": Row(
-        "four networks, 60 minutes",
+        "60 minutes, four networks",
         "--time 60m --ensemble 4 --hidden-size 384 --dropout 0.25",
         "--time 60m --ensemble 4 --hidden-size 384 --dropout 0.25 --weight-decay 0.3 --lr 0.005",
     ),

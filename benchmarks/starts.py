@@ -1,4 +1,4 @@
-"""Compare the default start of `charrnn train`, from the English model for small texts, with random weights.
+"""Compare the default start of `charrnn train`, from the English model, with random weights.
 
     python -m benchmarks.starts                          # all 12 texts, each with the default budget
     python -m benchmarks.starts --texts de,faq --time 30s

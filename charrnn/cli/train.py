@@ -73,7 +73,7 @@ def train(
     init_from: str | None = option(
         "--init-from MODEL",
         "Start from the best weights of another model; none for random ones.",
-        shown="english for small texts in Latin letters",
+        shown="english for most texts in Latin letters",
         autocompletion=options.model_names,
     ),
     ignore: list[str] | None = option(

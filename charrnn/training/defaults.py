@@ -51,7 +51,7 @@ def default_optimizer(train_chars: int) -> str:
 
 
 def default_lr(optimizer: str, is_warm: bool) -> float:
-    """Return the peak learning rate that suits an optimizer: a warm start is lower, or its weights would be forgotten."""
+    """Return the peak learning rate that suits an optimizer: lower for a warm start, which would forget its weights."""
     usual = LR.get(optimizer, TrainConfig.lr)
     return WARM_LR.get(optimizer, usual) if is_warm else usual
 

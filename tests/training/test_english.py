@@ -57,5 +57,7 @@ def test_a_large_text_and_one_with_an_unknown_symbol_do_not(
 ) -> None:
     assert not english.suits(corpus_of(ENGLISH + "é", min_count=2), {}, *source)
     monkeypatch.setattr(english, "MOST_CHARS", len(ENGLISH))
+    monkeypatch.setattr(english, "BLOCK", 100)
     assert english.suits(corpus_of(ENGLISH), {}, *source)
+    assert not english.suits(corpus_of(ENGLISH[:100] + "1" * 300), {}, *source)  # letters in the first block only
     assert not english.suits(corpus_of(ENGLISH + "."), {}, *source)
