@@ -37,12 +37,14 @@ class SymbolClasses:
         for row, (source, flags) in zip(matches, atoms, strict=True):
             matched = set(parser.compiled(f"(?{flags}){source}" if flags else source).findall(text))
             row[:] = [character in matched for character in text]
-        columns, column = np.unique(matches, axis=1, return_inverse=True)
-        self.K = columns.shape[1]
+        numbers: dict[bytes, int] = {}  # the atoms that match the symbols of a class, as bits -> its number
+        classes = [numbers.setdefault(bits.tobytes(), len(numbers)) for bits in np.packbits(matches, axis=0).T]
+        self.K = len(numbers)
         self.classes = np.full(len(symbols), -1)
-        self.classes[usable] = column.ravel()
+        self.classes[usable] = classes
+        members = dict(zip(classes, range(len(text)), strict=True)).items()  # a symbol of each class
         self.atoms = {
-            atom: sum(1 << int(k) for k in np.flatnonzero(row)) for atom, row in zip(atoms, columns, strict=True)
+            atom: sum(1 << k for k, member in members if row[member]) for atom, row in zip(atoms, matches, strict=True)
         }
 
 

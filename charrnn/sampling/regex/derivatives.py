@@ -132,6 +132,9 @@ class Expressions:
 
     def union(self, exprs: Iterable[Expr]) -> Expr:
         """Return the union: a sorted set without unions in it, single characters and counts of one part merged."""
+        exprs = {*exprs} - {EMPTY}
+        if len(exprs) == 1:
+            return exprs.pop()
         flat, classes = set[Expr](), 0
         for part in [part for expr in exprs for part in self.parts(expr, "∪")]:
             form = self.forms[part]
