@@ -35,7 +35,7 @@ def commands(folder: Path, steps: int) -> dict[str, list[str]]:
     return {
         "charrnn train": [
             *(sys.executable, "-c", "from charrnn.__main__ import main; main()", "train", text),
-            *("-m", str(folder / "model.npz"), "--steps", str(steps), "-q"),
+            *("-m", str(folder / "model.npz"), "--steps", str(steps), "--init-from", "none", "-q"),
         ],
         "PyTorch": [sys.executable, "-m", "benchmarks.torch_script", text, str(folder / "model.pt"), str(steps)],
     }
