@@ -61,7 +61,7 @@ ROWS = {
     "150s": Row("the defaults, 150 seconds", "--time 150s", "--time 150s"),
     "10m": Row(
         "10 minutes",
-        "--time 10m --dropout 0.1",
+        "--time 10m",
         "--time 10m --ensemble 2 --dropout 0.1 --lr 0.005",
     ),
     "60m": Row(

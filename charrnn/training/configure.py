@@ -20,6 +20,7 @@ from charrnn.data.holdout import Holdout
 from charrnn.data.reading import Reading
 from charrnn.data.sources import shown
 from charrnn.training.defaults import (
+    ENSEMBLE_DROPOUT,
     Budget,
     default_batch_size,
     default_dropout,
@@ -101,9 +102,12 @@ def start_run(config: ModelConfig, train_config: TrainConfig, text: Corpus) -> T
 def run_settings(given: dict[str, Any], network: ModelConfig, vocab: Vocab) -> dict[str, Any]:
     """Return the given settings except those of the network, which are the source model's.
 
-    Raises ResumeError, naming the difference, if a given setting of the network is not the source's.
+    A single network can start several. Raises ResumeError, naming the difference, if another given setting of the
+    network is not the source's.
     """
     settings = {**network.settings, "normalize": vocab.normalize}
+    if network.ensemble == 1:
+        del settings["ensemble"]
     of_network = {name: value for name, value in given.items() if name in settings}
     refuse_changes("--init-from", "network", settings, of_network)
     return {name: value for name, value in given.items() if name not in settings}
@@ -116,13 +120,22 @@ def warm_start(
 
     `vocab` and `name` are the source's; the text must have been read with that vocabulary as `known`, and may have more
     symbols. In parameters with one row per symbol, known symbols keep their rows, even if their ids change, and new
-    symbols get the rows of a newly initialised network. `given` holds only settings of the run.
+    symbols get the rows of a newly initialised network. `given` holds only settings of the run, and the number of
+    networks, which all start from the source's if that is a single one: then their dropout makes them differ.
     """
     new, train = configure(text, {**given, "lines": source.config.lines}, budget, is_warm=True)
-    state = start_run(replace(source.config, vocab_size=new.vocab_size, line_end=new.line_end), train, text)
+    K = given.get("ensemble", source.config.ensemble)
+    if source.config.ensemble < K and not (train.dropout or train.variational_dropout):
+        if "dropout" in given:
+            raise UsageError("--dropout 0: networks that start from the same weights stay equal: leave it out")
+        train = replace(train, dropout=ENSEMBLE_DROPOUT)
+    config = replace(source.config, vocab_size=new.vocab_size, line_end=new.line_end, ensemble=K)
+    state = start_run(config, train, text)
     ids = ids_in(state.vocab, vocab)
-    for parameter, W in state.model.params.items():
-        W[ids if parameter.endswith(SYMBOL_ROWS) else ...] = source.params[parameter]
+    for k, network in enumerate(state.model.networks):
+        for parameter, W in network.params.items():
+            known = ids if parameter.endswith(SYMBOL_ROWS) else ...
+            W[known] = source.networks[k % source.config.ensemble].params[parameter]
     state.init_from = name
     return state
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -5,13 +6,14 @@ import pytest
 
 from charrnn.checkpoint.format import to_bytes
 from charrnn.core.cells import CELLS
-from charrnn.core.errors import ResumeError
+from charrnn.core.errors import ResumeError, UsageError
 from charrnn.core.model import CharRNN, initial_parameters
 from charrnn.core.ops import Array
 from charrnn.core.state import TrainState
 from charrnn.core.train import train
 from charrnn.data.corpus import Corpus
 from charrnn.evaluation.text import score_ids
+from charrnn.training import configure
 from charrnn.training.configure import run_settings, start_run, warm_start
 from charrnn.training.defaults import Budget
 from tests.helpers.files import cell_settings, copy_of, corpus_of, plain, random_text, tiny_run
@@ -109,6 +111,48 @@ def test_the_run_trains_and_its_file_is_whole() -> None:
     assert (again.step, again.init_from, len(again.vocab)) == (9, "old.npz", 7)
 
 
+# ---- several networks from one ----
+
+
+def ensemble_from(source: TrainState, **given: Any) -> tuple[TrainState, Corpus]:
+    corpus = corpus_of(random_text(300, OLD, seed=1), 1, source.vocab)
+    settings = RUN | {"ensemble": 3} | given
+    return warm_start(source.best_model, source.vocab, "old.npz", corpus, settings, Budget("steps", 4)), corpus
+
+
+def test_networks_that_start_from_the_same_weights_are_made_different_by_dropout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = source_of(corpus_of(random_text(200, OLD)))
+    assert ensemble_from(source)[0].config.dropout == 0.3  # as for any text of this size
+    monkeypatch.setattr(configure, "default_dropout", lambda chars: 0.0)
+    assert ensemble_from(source, ensemble=1)[0].config.dropout == 0
+    assert ensemble_from(source, variational_dropout=0.2)[0].config.dropout == 0
+    state, corpus = ensemble_from(source)
+    assert (state.config.dropout, len(state.model.networks)) == (0.05, 3)
+    for network in state.model.networks:
+        for name, W in network.params.items():
+            np.testing.assert_array_equal(W, source.best_model.params[name])
+    for _ in train(state, corpus.ids):
+        pass
+    first, second, third = (network.params["head.W_hy"] for network in state.model.networks)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(second, third)
+
+
+def test_without_dropout_they_would_stay_equal_which_is_refused() -> None:
+    source = source_of(corpus_of(random_text(200, OLD)))
+    with pytest.raises(UsageError, match="--dropout 0: networks that start from the same weights stay equal"):
+        ensemble_from(source, dropout=0.0)
+
+
+def test_an_ensemble_starts_as_many_networks_each_from_its_own() -> None:
+    source = source_of(corpus_of(random_text(200, OLD)), ensemble=2)
+    state, _ = started_from(source, random_text(300, OLD, seed=1))
+    assert state.model.config.ensemble == 2
+    np.testing.assert_array_equal(state.model.vector, source.best_model.vector)
+
+
 # ---- settings ----
 
 
@@ -121,6 +165,10 @@ def test_settings_of_the_run_are_free_and_those_of_the_network_may_be_repeated(s
     run = {"lr": 0.5, "seq_len": 9, "min_count": 3}
     given = {"hidden_size": 4, "cell": "rnn", "zoneout": 0.25, "normalize": "none"}
     assert run_settings(given | run, source.model.config, source.vocab) == run
+    assert run_settings({"ensemble": 2}, source.model.config, source.vocab) == {"ensemble": 2}
+    ensemble = replace(source.model.config, ensemble=2)
+    with pytest.raises(ResumeError, match="--ensemble was 2, not 3"):
+        run_settings({"ensemble": 3}, ensemble, source.vocab)
 
 
 @pytest.mark.parametrize(
