@@ -53,7 +53,7 @@ def line_worker(task: Callable[[list[str]], Result]) -> Worker:
 
 
 def in_order(batches: Iterable[list[str]], workers: Sequence[Worker]) -> Iterator[tuple[list[str], Result]]:
-    """Yield batches with the results of workers, each of which has at most one batch at a time."""
+    """Yield batches with their results; a worker has at most one batch at a time."""
     asked = deque[tuple[list[str], Worker]]()
     for batch, worker in zip(batches, cycle(workers), strict=False):
         done = [(before, own.answer()) for before, own in (asked.popleft(),)] if len(asked) == len(workers) else []

@@ -74,6 +74,9 @@ def test_the_learning_rate_suits_the_optimizer_and_the_start(monkeypatch: pytest
     assert chosen(is_warm=True, lr=0.5) == ("soap", 0.5)
     assert chosen(is_warm=True, optimizer="adamw") == ("adamw", 1e-3)
     assert chosen(is_warm=True, optimizer="sgd") == ("sgd", 4e-3)
+    monkeypatch.setattr(defaults, "WARM_BELOW", 630)
+    assert chosen(is_warm=True, optimizer="adamw") == ("adamw", 4e-3)
+    assert chosen(is_warm=True) == ("soap", 2.5e-3)
 
 
 def test_lines_end_at_the_newline_and_the_held_out_part_starts_with_a_line(corpus: Corpus) -> None:
