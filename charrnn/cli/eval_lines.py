@@ -15,9 +15,10 @@ from charrnn.cli.eval_inputs import note_unknown, open_texts
 from charrnn.cli.eval_texts import bits_column, model_columns, score_record
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError
+from charrnn.data.lines import arrivals
 from charrnn.evaluation.anomaly import Figure, Span, named_figure, odd_spans
 from charrnn.evaluation.line_workers import batch_results
-from charrnn.evaluation.lines import LineScore, LineScorer, arrivals, full_nats
+from charrnn.evaluation.lines import LineScore, LineScorer, full_nats
 from charrnn.terminal.marks import marked_line
 from charrnn.terminal.progress import Wait
 from charrnn.terminal.streams import has_color

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from charrnn.core.errors import UsageError
+from charrnn.data.lines import arrivals
 
 IGNORED = "\ufffc"  # the object replacement character, which is read in place of each part
 
@@ -57,13 +58,5 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 def without_ignored(blocks: Iterable[str], ignore: Ignore) -> Iterator[str]:
     """Yield a text that comes in blocks, line by line as the patterns leave it."""
-    held = list[str]()
-    for block in blocks:
-        *whole, rest = block.split("\n")
-        if whole:
-            whole[0] = "".join([*held, whole[0]])
-            held = []
-            yield "".join(f"{ignore.replaced(line)}\n" for line in whole)
-        held += [rest] if rest else []
-    if held:
-        yield ignore.replaced("".join(held))
+    for lines in arrivals(blocks):
+        yield "".join(map(ignore.replaced, lines))

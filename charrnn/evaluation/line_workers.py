@@ -9,7 +9,8 @@ from contextlib import ExitStack, closing
 from itertools import cycle
 from typing import TypeVar
 
-from charrnn.evaluation.lines import CHARS_PER_BATCH, grouped
+from charrnn.data.lines import grouped
+from charrnn.evaluation.lines import CHARS_PER_BATCH
 from charrnn.parallel import cores, mpi
 from charrnn.parallel.processes import FORKS, Alone, Process, Thread, start_worker
 from charrnn.parallel.products import library_call

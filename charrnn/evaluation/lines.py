@@ -14,6 +14,7 @@ from charrnn.core.ops import Array, Ids
 from charrnn.core.score import Hits, Score, windows
 from charrnn.core.vocab import CODE_POINTS, UNKNOWN, Vocab, codes_of
 from charrnn.data.ignoring import IGNORED, Ignore
+from charrnn.data.lines import arrivals, grouped
 from charrnn.evaluation.batched import BatchedScorer, PackedBatch, Span
 from charrnn.evaluation.text import IDS_PER_BLOCK, MIN_BATCHED, last, score_spans
 
@@ -122,34 +123,6 @@ def line_batches(blocks: Iterable[str]) -> Iterator[list[str]]:
     """
     for lines in arrivals(blocks):
         yield from grouped(lines, CHARS_PER_BATCH)
-
-
-def arrivals(blocks: Iterable[str]) -> Iterator[list[str]]:
-    """Yield, for each block of a text in which a line ends, the lines that it completes; then the last one."""
-    held = list[str]()
-    for block in blocks:
-        *whole, rest = block.split("\n")
-        if whole:
-            whole[0] = "".join([*held, whole[0]])
-            held = []
-            yield [f"{line}\n" for line in whole]
-        if rest:
-            held.append(rest)
-    if held:
-        yield ["".join(held)]
-
-
-def grouped(lines: Iterable[str], least: int) -> Iterator[list[str]]:
-    """Yield lines in lists of at least `least` characters, the last one perhaps shorter."""
-    batch, chars = list[str](), 0
-    for line in lines:
-        batch.append(line)
-        chars += len(line)
-        if chars >= least:
-            yield batch
-            batch, chars = [], 0
-    if batch:
-        yield batch
 
 
 def count_replaced(vocab: Vocab, ids: Ids) -> int:

@@ -28,7 +28,6 @@ from charrnn.training.defaults import (
     default_lr,
     default_optimizer,
     default_steps,
-    default_warm_lr,
     default_weight_decay,
 )
 from charrnn.training.estimate import require_memory
@@ -57,7 +56,7 @@ def configure(
     T = train.setdefault("seq_len", TrainConfig.seq_len)
     B = train.setdefault("batch_size", default_batch_size(len(to_train), T))
     optimizer = train.setdefault("optimizer", default_optimizer(len(to_train)))
-    train.setdefault("lr", default_warm_lr(optimizer, len(to_train)) if is_warm else default_lr(optimizer))
+    train.setdefault("lr", default_lr(optimizer, len(to_train), is_warm))
     train.setdefault("weight_decay", default_weight_decay(optimizer))
     if not train.get("variational_dropout"):
         train.setdefault("dropout", default_dropout(len(to_train)))

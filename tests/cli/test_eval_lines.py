@@ -69,6 +69,17 @@ def test_json_has_the_line_and_the_scores_that_a_text_would_have() -> None:
             assert record[key] == pytest.approx(text[key], rel=1e-5)
 
 
+def test_bulk_has_the_same_bytes_on_any_number_of_cores_and_through_a_pipe() -> None:
+    lines = [f"{n % 700} hens, {n} foxes\n" for n in range(9_000)]  # enough to be shared, some of them equal
+    write("bulk.txt", "".join(lines))
+    line = ("eval", "-m", "a", "--lines", "--score", "peak:3", "-q", "--json")
+    alone, shared = (ok(*line, "bulk.txt", "--threads", threads).text for threads in (1, 2))
+    assert shared == alone
+    assert shared.count("\n") == len(lines)
+    piped = ok(*line, "-", "--threads", 2, input="".join(lines).encode()).text
+    assert piped == alone.replace('"text": "bulk.txt"', '"text": "-"')
+
+
 def test_a_line_of_unknown_characters_has_no_figures() -> None:
     (record,) = ok("eval", "-m", "a", "--lines", "--json", "-", "-q", input="☃☃".encode()).records
     assert [record[key] for key in FIGURES] == [0, 2, None, None, None, None]

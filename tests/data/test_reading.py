@@ -1,3 +1,4 @@
+import fcntl
 import io
 import os
 import sys
@@ -13,7 +14,7 @@ from charrnn.core.vocab import NORMALIZATIONS, normalized
 from charrnn.data import reading
 from charrnn.data.corpus import load_corpus
 from charrnn.data.normalization import SAFE_CUT
-from charrnn.data.reading import Reading, byte_blocks, characters, decoded, read_text, same_encoding
+from charrnn.data.reading import BLOCK_BYTES, Reading, byte_blocks, characters, decoded, read_text, same_encoding
 from charrnn.data.sources import STDIN
 from tests.data.texts import file_in, give_stdin, text_of
 
@@ -188,3 +189,23 @@ def test_a_closed_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(TextError, match="stdin is closed"):
         load_corpus([STDIN])
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="pipes have a size that can be set on Linux alone")
+def test_a_pipe_is_made_as_large_as_a_block_where_the_system_allows_it() -> None:
+    (read, write), (other, other_end) = os.pipe(), os.pipe()
+    allowed = BLOCK_BYTES
+    try:
+        fcntl.fcntl(other, fcntl.F_SETPIPE_SZ, BLOCK_BYTES)
+    except OSError:
+        allowed = fcntl.fcntl(read, fcntl.F_GETPIPE_SZ)
+    with open(read, "rb") as file, open(write, "wb", buffering=0) as end:
+        blocks = byte_blocks(file, "-")
+        end.write(b"one\n")
+        assert next(blocks) == b"one\n"
+        assert fcntl.fcntl(file, fcntl.F_GETPIPE_SZ) == allowed
+        data = bytes(allowed)
+        assert end.write(data) == len(data)
+        assert next(blocks) == data
+    os.close(other)
+    os.close(other_end)
