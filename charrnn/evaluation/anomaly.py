@@ -17,8 +17,9 @@ from charrnn.core.vocab import Vocab
 from charrnn.evaluation.lines import LineScorer
 
 PEAK = 8  # characters of a window by default
-RATES = tuple(2.0**-k for k in range(1, 20))  # shares of lines for which thresholds are kept
+RATES = tuple(2.0 ** (-k / 2) for k in range(2, 39))  # shares of lines for which thresholds are kept
 TAIL = 32  # of the most unusual lines, from which the thresholds of small rates are extrapolated
+ROUNDING = 1e-3  # bits by which a line's figure may differ on another machine
 ODD_BITS, ODD_GAP = 6.0, 2  # a character is odd above this; at most so many others join two odd stretches
 
 Span = tuple[int, int, float]  # start and end in a line, and the bits of the characters between
@@ -79,20 +80,25 @@ def thresholds(values: Sequence[float]) -> Pairs:
 
     Rates so small that few of these lines are above the threshold are extrapolated. Above the TAIL largest values the
     excess is taken to fall exponentially, as extreme values of most distributions do.
+
+    Several lines may share a value, as those of a frequent message do. Where they share the value at the rank of the
+    rate, the threshold is above it, so that a message which alone exceeds the rate is not passed on.
     """
     ordered = np.sort(np.asarray(values, np.float64))[::-1]  # the largest first
     N, tail = len(ordered), min(TAIL, len(ordered) // 4)
     if not tail:
         return []
     scale = float(np.mean(ordered[:tail]) - ordered[tail])
-    pairs = list[list[float]]()
+    found = list[float]()
     for rate in RATES:
-        if rate * N >= tail:
-            threshold = float(ordered[math.floor(rate * N)])
+        at = math.floor(rate * N)
+        if at >= tail:
+            found.append(float(ordered[at]))
         else:
-            threshold = float(ordered[tail]) + scale * math.log(tail / (rate * N))
-        pairs.append([rate, threshold])
-    return pairs
+            is_shared = ordered[at] in (ordered[at + 1], *ordered[max(0, at - 1) : at])
+            extrapolated = float(ordered[tail]) + scale * math.log(tail / (rate * N))
+            found.append(max(extrapolated, float(ordered[at]) + ROUNDING) if is_shared else extrapolated)
+    return [[rate, threshold] for rate, threshold in zip(RATES, np.maximum.accumulate(found).tolist(), strict=True)]
 
 
 def calibrated(model: CharRNN, vocab: Vocab, held_out: Ids, ignore: Sequence[str]) -> dict[str, Pairs]:

@@ -82,6 +82,14 @@ def test_small_rates_are_extrapolated(rate: float) -> None:
     assert np.mean(found) == pytest.approx(-2.0 * math.log(rate), rel=0.03)
 
 
+def test_a_message_that_is_more_frequent_than_the_rate_is_below_the_threshold() -> None:
+    """The values of a log of sshd: extrapolated alone, the threshold of one line in 400 is 5.97 bits."""
+    values = [6.126] * 11 + [5.665] * 22 + [5.469] * 10 + np.linspace(5.4, 1, 1957).tolist()
+    pairs = thresholds(values)
+    assert 6.126 < threshold_of(pairs, 1 / 400) < 6.13
+    assert threshold_of(pairs, 1 / 100) < 6.126  # 20 lines in 2,000: these 14 are among them
+
+
 def test_thresholds_rise_as_rates_fall() -> None:
     pairs = thresholds([1.0] * 900 + [2.0] * 100)
     steps = np.diff([threshold for _, threshold in pairs])

@@ -81,40 +81,53 @@ class Automaton:
 
     def __init__(self, terminal: Terminal, symbols: Sequence[str], usable: Mask) -> None:
         text = re.sub(r"\\(\W)", r"\1", terminal.pattern, flags=re.DOTALL)
-        try:
-            if re.escape(text) == terminal.pattern:
-                transitions, may_end, self.classes = text_automaton(text, symbols, usable)
-            else:
-                compiled(terminal.pattern)
-                tree = parse(terminal.pattern)
-                known = SymbolClasses(tree, symbols, usable)
-                transitions, may_end = build_automaton(tree, known)
-                self.classes = known.classes
-            if terminal.least or terminal.most is not None:
-                transitions, may_end = counted(transitions, may_end, terminal.least, terminal.most)
-        except PatternError as error:
-            raise UsageError(f"{terminal.name}: {error}") from error
-        except (TooComplexError, RecursionError) as error:
-            raise UsageError(f"{terminal.name}: too many cases to distinguish: use smaller counts") from error
-        self.transitions, self.may_end = transitions, may_end
-        lengths = shortest_matches(transitions, may_end)
+        if re.escape(text) == terminal.pattern and terminal[2:] == (0, None):
+            self.transitions, lengths, self.classes = text_automaton(text, symbols, usable)
+            self.may_end = (lengths == 0).tolist()
+        else:
+            self.transitions, self.may_end, self.classes = pattern_automaton(terminal, symbols, usable)
+            lengths = shortest_matches(self.transitions, self.may_end)
         self.shortest = float(lengths[0])
-        self.after = lengths[transitions]
-        self.continues = [bool(least < inf) for least in self.after.min(axis=1)]
+        self.after = lengths[self.transitions]
+        self.continues = (self.after.min(axis=1) < inf).tolist()
 
 
 def text_automaton(
     text: str, symbols: Sequence[str], usable: Mask
-) -> tuple[NDArray[np.int64], list[bool], NDArray[np.int64]]:
-    """Return the transitions (S, K), ends (S,) and classes (V,) of the automaton of one text, without derivatives."""
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the transitions (S, K) of one text's automaton, the characters from each state to its end, and the classes.
+
+    No derivatives are needed for a text. The last state is after another text; without a way to the end it is inf.
+    """
     found = {symbol: n for n, symbol in enumerate(symbols) if symbol in text and usable[n]}
     classes = np.where(usable, len(found), -1)
     classes[list(found.values())] = np.arange(len(found))
-    transitions = np.full((len(text) + 2, len(found) + 1), len(text) + 1)  # the last state is after another text
+    transitions = np.full((len(text) + 2, len(found) + 1), len(text) + 1)
+    lengths = np.append(np.arange(len(text), -1, -1.0), inf)
     for n, character in enumerate(text):
         if character in found:
             transitions[n, classes[found[character]]] = n + 1
-    return transitions, [n == len(text) for n in range(len(text) + 2)], classes
+        else:
+            lengths[: n + 1] = inf
+    return transitions, lengths, classes
+
+
+def pattern_automaton(
+    terminal: Terminal, symbols: Sequence[str], usable: Mask
+) -> tuple[NDArray[np.int64], list[bool], NDArray[np.int64]]:
+    """Return the transitions (S, K), ends (S,) and classes (V,) of a terminal's automaton."""
+    try:
+        compiled(terminal.pattern)
+        tree = parse(terminal.pattern)
+        known = SymbolClasses(tree, symbols, usable)
+        transitions, may_end = build_automaton(tree, known)
+        if terminal.least or terminal.most is not None:
+            transitions, may_end = counted(transitions, may_end, terminal.least, terminal.most)
+    except PatternError as error:
+        raise UsageError(f"{terminal.name}: {error}") from error
+    except (TooComplexError, RecursionError) as error:
+        raise UsageError(f"{terminal.name}: too many cases to distinguish: use smaller counts") from error
+    return transitions, may_end, known.classes
 
 
 class CompiledGrammar:
@@ -137,8 +150,10 @@ class CompiledGrammar:
         terminals = {
             part: None for each in rules.values() for parts in each for part in parts if isinstance(part, Terminal)
         }
+        different = {terminal[1:]: terminal for terminal in reversed(terminals)}  # names do not matter
         try:
-            self.automata = {terminal: Automaton(terminal, symbols, usable) for terminal in terminals}
+            made = {key: Automaton(terminal, symbols, usable) for key, terminal in different.items()}
+            self.automata = {terminal: made[terminal[1:]] for terminal in terminals}
         except UsageError as error:
             raise UsageError(f"{name}: {error}") from error
         self.add_classes(usable)

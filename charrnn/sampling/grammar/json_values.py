@@ -3,7 +3,7 @@
 import json
 import re
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil, floor, inf
 from typing import Any
 
 from charrnn.sampling.regex.parser import Alternation, Anchor, Lookahead, PatternError, compiled, parse, walk
@@ -17,8 +17,10 @@ NUMBER = rf"(?:-?(?:0|[1-9][0-9]{{0,{DIGITS - 1}}})(?:\.[0-9]{{1,{DECIMALS}}})?(
 MONTH, DAY, OCTET = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|1[0-9]|2[0-8])", "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 DATE = rf"[12][0-9]{{3}}-{MONTH}-{DAY}"
 TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
-LABEL = r"[a-z0-9](?:[a-z0-9-]{0,20}[a-z0-9])?"
-HOST = rf"{LABEL}(?:\.{LABEL}){{0,3}}\.[a-z]{{2,6}}"
+LABEL = r"[a-z0-9](?:[a-z0-9-]{0,20}[a-z0-9])?"  # of a host in an address of any length
+WORDS = r"[a-z0-9]+(?:-+[a-z0-9]+)*"  # of a host within LONGEST
+HOST, HOST_IN_URI = (rf"{label}(?:\.{label}){{0,3}}\.[a-z]{{2,6}}" for label in (WORDS, LABEL))
+LONGEST = {"email": 64, "hostname": 64}  # so that no part is longer than the 63 characters that the standards allow
 FORMATS = {
     "date": DATE,
     "time": TIME,
@@ -26,7 +28,7 @@ FORMATS = {
     "email": rf"[a-z0-9]+(?:[._+-][a-z0-9]+){{0,3}}@{HOST}",
     "hostname": HOST,
     "ipv4": rf"{OCTET}(?:\.{OCTET}){{3}}",
-    "uri": rf"https?://{HOST}(?:/[A-Za-z0-9._~-]+){{0,6}}/?",
+    "uri": rf"https?://{HOST_IN_URI}(?:/[A-Za-z0-9._~-]+){{0,6}}/?",
     "uuid": r"[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
 }
 
@@ -63,8 +65,8 @@ def string_lengths(schema: dict[str, Any]) -> tuple[int, int | None]:
     """Return how many characters a string has at least and at most, quotes included, as far as its pattern does not."""
     if "pattern" not in schema and "format" not in schema:
         return 0, None
-    most = schema.get("maxLength")
-    return schema.get("minLength", 0) + 2, None if most is None else most + 2
+    most = min(schema.get("maxLength", inf), LONGEST.get(schema.get("format"), inf))
+    return schema.get("minLength", 0) + 2, None if most == inf else int(most) + 2
 
 
 def within_string(pattern: str) -> str:
