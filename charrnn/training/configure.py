@@ -1,5 +1,6 @@
 """From a text and the user's settings to a run: a new one, one that starts from another model, or a resumed one."""
 
+import math
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,13 +13,16 @@ from charrnn.core.errors import ResumeError, TextError, UsageError
 from charrnn.core.model import CharRNN
 from charrnn.core.network import SYMBOL_ROWS
 from charrnn.core.ops import Ids
+from charrnn.core.score import bits
 from charrnn.core.state import Origin, TrainState, new_run
 from charrnn.core.train import split_text
-from charrnn.core.vocab import Vocab
+from charrnn.core.vocab import UNKNOWN, Vocab
 from charrnn.data.corpus import Corpus, is_text_of
 from charrnn.data.holdout import Holdout
 from charrnn.data.reading import Reading
 from charrnn.data.sources import shown
+from charrnn.evaluation.batched import BatchedScorer, Span
+from charrnn.parallel.products import single_threaded_products
 from charrnn.training.defaults import (
     ENSEMBLE_DROPOUT,
     Budget,
@@ -32,14 +36,13 @@ from charrnn.training.defaults import (
 )
 from charrnn.training.estimate import require_memory
 
+PIECE, PIECES = 256, 16  # characters per piece, and pieces from which the loss at the start is estimated
 # the settings that a resume may change
 CHANGEABLE = ("lr", "schedule", "warmup", "weight_decay", "grad_clip", "eval_every", "patience")
 
 
-def configure(
-    text: Corpus, given: dict[str, Any], budget: Budget, is_warm: bool = False
-) -> tuple[ModelConfig, TrainConfig]:
-    """Return the configurations of network and run: the given settings, and defaults that suit the text and the start.
+def configure(text: Corpus, given: dict[str, Any], budget: Budget) -> tuple[ModelConfig, TrainConfig]:
+    """Return the configurations of network and run: the given settings, and defaults that suit the text.
 
     A budget in seconds becomes a single step; `config_for_time` replaces it as soon as there is a network to measure.
     """
@@ -56,7 +59,7 @@ def configure(
     T = train.setdefault("seq_len", TrainConfig.seq_len)
     B = train.setdefault("batch_size", default_batch_size(len(to_train), T))
     optimizer = train.setdefault("optimizer", default_optimizer(len(to_train)))
-    train.setdefault("lr", default_lr(optimizer, len(to_train), is_warm))
+    train.setdefault("lr", default_lr(optimizer))
     train.setdefault("weight_decay", default_weight_decay(optimizer))
     if not train.get("variational_dropout"):
         train.setdefault("dropout", default_dropout(len(to_train)))
@@ -123,13 +126,16 @@ def warm_start(
     symbols get the rows of a newly initialised network. `given` holds only settings of the run, and the number of
     networks, which all start from the source's if that is a single one: then their dropout makes them differ.
     """
-    new, train = configure(text, {**given, "lines": source.config.lines}, budget, is_warm=True)
+    new, train = configure(text, {**given, "lines": source.config.lines}, budget)
     K = given.get("ensemble", source.config.ensemble)
     if source.config.ensemble < K and not (train.dropout or train.variational_dropout):
         if "dropout" in given:
             raise UsageError("--dropout 0: networks that start from the same weights stay equal: leave it out")
         train = replace(train, dropout=ENSEMBLE_DROPOUT)
     config = replace(source.config, vocab_size=new.vocab_size, line_end=new.line_end, ensemble=K)
+    if "lr" not in given:
+        to_train, _ = split_text(train, config, text.ids)
+        train = replace(train, lr=default_lr(train.optimizer, start_bits(source, vocab, text.vocab, to_train)))
     state = start_run(config, train, text)
     ids = ids_in(state.vocab, vocab)
     for k, network in enumerate(state.model.networks):
@@ -138,6 +144,25 @@ def warm_start(
             W[known] = source.networks[k % source.config.ensemble].params[parameter]
     state.init_from = name
     return state
+
+
+def start_bits(source: CharRNN, vocab: Vocab, larger: Vocab, ids: Ids) -> float:
+    """Return the loss of pieces from all of a text, ids (N,), by a model of fewer symbols, in bits per character.
+
+    It is infinite if the model knows none of their characters.
+    """
+    smaller = np.full(len(larger), UNKNOWN, np.int32)
+    smaller[ids_in(larger, vocab)] = np.arange(len(vocab))
+    starts = np.linspace(0, max(0, len(ids) - PIECE), min(PIECES, max(1, len(ids) // PIECE))).astype(np.int64)
+    pieces = (smaller[ids[start : start + PIECE]] for start in starts)
+    spans = [Span(piece[piece != UNKNOWN]) for piece in pieces]
+    scorer = BatchedScorer(source, vocab.start_id)
+    batch = scorer.pack([span for span in spans if len(span.ids)], PIECES)
+    with single_threaded_products():
+        for _ in scorer.score(batch):
+            pass
+    scored = batch.nats[batch.y >= 0]
+    return bits(float(scored.mean(dtype=np.float64))) if len(scored) else math.inf
 
 
 def ids_in(larger: Vocab, vocab: Vocab) -> Ids:

@@ -11,9 +11,9 @@ MAX_EPOCHS = 10
 DROPOUT_BELOW = {50_000: 0.3, 150_000: 0.2, 500_000: 0.1}  # characters to train on -> dropout
 ENSEMBLE_DROPOUT = 0.05  # at least, for networks that start from the same weights: it alone makes them differ
 SOAP_FROM = 500_000  # characters to train on
-LR = {"soap": 7e-3}  # by optimizer, of random weights; others TrainConfig.lr
-WARM_LR = {"soap": 2.5e-3, "adamw": 1e-3, "adam": 1e-3, "rmsprop": 1e-3}  # of the weights of another model
-WARM_BELOW = 100_000  # characters to train on, for which WARM_LR applies; with soap for any text
+LR = {"soap": 7e-3}  # by optimizer; others TrainConfig.lr
+WARM_LR = {"soap": 2.5e-3, "adamw": 1e-3, "adam": 1e-3, "rmsprop": 1e-3}  # of weights that know such texts
+FAMILIAR = 3.5  # bits per character at the start, below which weights know such texts
 SOAP_DECAY = 0.4
 
 
@@ -52,14 +52,13 @@ def default_optimizer(train_chars: int) -> str:
     return "soap" if train_chars >= SOAP_FROM else TrainConfig.optimizer
 
 
-def default_lr(optimizer: str, train_chars: int, is_warm: bool) -> float:
-    """Return the peak learning rate that suits an optimizer and, in a warm start, the size of the text.
+def default_lr(optimizer: str, start_bits: float = math.inf) -> float:
+    """Return the peak learning rate that suits an optimizer and, in a warm start, the loss before the first step.
 
-    It is lower where a warm start would only forget what its weights know.
+    It is lower where a higher one would only forget what the weights know. `start_bits` is in bits per character.
     """
     usual = LR.get(optimizer, TrainConfig.lr)
-    is_lower = is_warm and (optimizer == "soap" or train_chars < WARM_BELOW)
-    return WARM_LR.get(optimizer, usual) if is_lower else usual
+    return WARM_LR.get(optimizer, usual) if start_bits < FAMILIAR else usual
 
 
 def default_weight_decay(optimizer: str) -> float:

@@ -32,7 +32,7 @@ class ExplosionGuard:
 
 def remedy(config: TrainConfig) -> str:
     """Return what to try after a run with this configuration has diverged."""
-    usual = USUAL_LR.get(config.optimizer, default_lr(config.optimizer, 0, is_warm=False))
+    usual = USUAL_LR.get(config.optimizer, default_lr(config.optimizer))
     usual_decay = default_weight_decay(config.optimizer)
     decoupled = config.optimizer in ("adamw", "soap")
     if config.weight_decay * (config.lr if decoupled else 1) >= 1 and config.weight_decay > usual_decay:

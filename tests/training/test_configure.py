@@ -58,9 +58,9 @@ def test_given_settings_take_precedence_and_the_others_suit_the_text(corpus: Cor
     assert configure(corpus, {"variational_dropout": 0.1}, Budget())[1].dropout == 0
 
 
-def test_the_learning_rate_suits_the_optimizer_and_the_start(monkeypatch: pytest.MonkeyPatch, corpus: Corpus) -> None:
-    def chosen(is_warm: bool = False, **given: Any) -> tuple[str, float]:
-        run = configure(corpus, given, Budget("steps", 9), is_warm)[1]
+def test_the_learning_rate_suits_the_optimizer(monkeypatch: pytest.MonkeyPatch, corpus: Corpus) -> None:
+    def chosen(**given: Any) -> tuple[str, float]:
+        run = configure(corpus, given, Budget("steps", 9))[1]
         return run.optimizer, run.lr
 
     monkeypatch.setattr(defaults, "SOAP_FROM", 631)  # 630 characters are trained on
@@ -70,13 +70,7 @@ def test_the_learning_rate_suits_the_optimizer_and_the_start(monkeypatch: pytest
     assert chosen() == ("soap", 7e-3)
     assert chosen(lr=0.5) == ("soap", 0.5)
     assert chosen(optimizer="adam") == ("adam", 4e-3)
-    assert chosen(is_warm=True) == ("soap", 2.5e-3)
-    assert chosen(is_warm=True, lr=0.5) == ("soap", 0.5)
-    assert chosen(is_warm=True, optimizer="adamw") == ("adamw", 1e-3)
-    assert chosen(is_warm=True, optimizer="sgd") == ("sgd", 4e-3)
-    monkeypatch.setattr(defaults, "WARM_BELOW", 630)
-    assert chosen(is_warm=True, optimizer="adamw") == ("adamw", 4e-3)
-    assert chosen(is_warm=True) == ("soap", 2.5e-3)
+    assert chosen(optimizer="sgd") == ("sgd", 4e-3)
 
 
 def test_lines_end_at_the_newline_and_the_held_out_part_starts_with_a_line(corpus: Corpus) -> None:

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +10,13 @@ from charrnn.core.cells import CELLS
 from charrnn.core.errors import ResumeError, UsageError
 from charrnn.core.model import CharRNN, initial_parameters
 from charrnn.core.ops import Array
+from charrnn.core.score import Score
 from charrnn.core.state import TrainState
 from charrnn.core.train import train
 from charrnn.data.corpus import Corpus
 from charrnn.evaluation.text import score_ids
-from charrnn.training import configure
-from charrnn.training.configure import run_settings, start_run, warm_start
+from charrnn.training import configure, defaults
+from charrnn.training.configure import run_settings, start_bits, start_run, warm_start
 from charrnn.training.defaults import Budget
 from tests.helpers.files import cell_settings, copy_of, corpus_of, plain, random_text, tiny_run
 from tests.helpers.models import B, T
@@ -109,6 +111,44 @@ def test_the_run_trains_and_its_file_is_whole() -> None:
         pass
     again = copy_of(state)
     assert (again.step, again.init_from, len(again.vocab)) == (9, "old.npz", 7)
+
+
+# ---- the learning rate ----
+
+
+@pytest.mark.parametrize(("optimizer", "low", "usual"), [("soap", 2.5e-3, 7e-3), ("adamw", 1e-3, 4e-3)])
+def test_a_text_that_the_weights_know_is_learnt_at_a_lower_rate(
+    optimizer: str, low: float, usual: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RUN, "optimizer", optimizer)
+    source = source_of(corpus_of(random_text(200, OLD)))
+    corpus = corpus_of(random_text(300, OLD, seed=1), 1, source.vocab)
+    known = start_bits(source.best_model, source.vocab, corpus.vocab, corpus.ids[:270])
+    assert started_from(source, random_text(300, OLD, seed=1))[0].config.lr == low
+    monkeypatch.setattr(defaults, "FAMILIAR", known)
+    assert started_from(source, random_text(300, OLD, seed=1))[0].config.lr == usual
+    monkeypatch.setattr(defaults, "FAMILIAR", np.nextafter(known, 9))
+    assert started_from(source, random_text(300, OLD, seed=1))[0].config.lr == low
+    assert started_from(source, "xyz" * 90)[0].config.lr == usual
+    monkeypatch.setitem(RUN, "lr", 0.5)
+    assert started_from(source, random_text(300, OLD, seed=1))[0].config.lr == 0.5
+
+
+def test_the_loss_at_the_start_is_that_of_pieces_from_all_of_a_text_without_new_symbols(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(configure, "PIECE", 10)
+    monkeypatch.setattr(configure, "PIECES", 3)
+    source = source_of(corpus_of(random_text(200, OLD)))
+    text = random_text(50, OLD + "ace", seed=1)
+    corpus = corpus_of(text, 1, source.vocab)
+    total = Score()
+    for piece in (text[:10], text[20:30], text[40:]):
+        known = source.vocab.encode("".join(each for each in piece if each in OLD))
+        total += score_ids(source.best_model, [known], source.vocab.start_id)
+    found = start_bits(source.best_model, source.vocab, corpus.vocab, corpus.ids)
+    assert found == pytest.approx(total.bits_per_char, rel=1e-6)
+    assert start_bits(source.best_model, source.vocab, corpus.vocab, corpus.vocab.encode("ac")) == math.inf
 
 
 # ---- several networks from one ----

@@ -95,7 +95,7 @@ class Automaton:
 def text_automaton(
     text: str, symbols: Sequence[str], usable: Mask
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return the transitions (S, K) of one text's automaton, the characters from each state to its end, and the classes.
+    """Return the transitions (S, K) and classes (V,) of one text, and the characters from each state to its end, (S,).
 
     No derivatives are needed for a text. The last state is after another text; without a way to the end it is inf.
     """
