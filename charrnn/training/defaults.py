@@ -13,7 +13,7 @@ ENSEMBLE_DROPOUT = 0.05  # at least, for networks that start from the same weigh
 SOAP_FROM = 500_000  # characters to train on
 LR = {"soap": 7e-3}  # by optimizer; others TrainConfig.lr
 WARM_LR = {"soap": 2.5e-3, "adamw": 1e-3, "adam": 1e-3, "rmsprop": 1e-3}  # of weights that know such texts
-FAMILIAR = 3.5  # bits per character at the start, below which weights know such texts
+FAMILIAR, STRANGE = 2.5, 4.0  # bits per character at the start of weights that know such texts, or do not at all
 SOAP_DECAY = 0.4
 
 
@@ -55,10 +55,13 @@ def default_optimizer(train_chars: int) -> str:
 def default_lr(optimizer: str, start_bits: float = math.inf) -> float:
     """Return the peak learning rate that suits an optimizer and, in a warm start, the loss before the first step.
 
-    It is lower where a higher one would only forget what the weights know. `start_bits` is in bits per character.
+    It is lower where a higher one would only forget what the weights know. `start_bits` is in bits per character;
+    between FAMILIAR and STRANGE the logarithm of the rate is in proportion to it.
     """
     usual = LR.get(optimizer, TrainConfig.lr)
-    return WARM_LR.get(optimizer, usual) if start_bits < FAMILIAR else usual
+    lowest = WARM_LR.get(optimizer, usual)
+    share = min(1.0, max(0.0, (start_bits - FAMILIAR) / (STRANGE - FAMILIAR)))
+    return float(f"{lowest * (usual / lowest) ** share:.2g}")
 
 
 def default_weight_decay(optimizer: str) -> float:

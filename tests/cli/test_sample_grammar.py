@@ -75,6 +75,7 @@ def test_grammars_that_cannot_be_used_are_refused_in_one_line() -> None:
     Path("bad.lark").write_text("start: gone")
     Path("far.lark").write_text('start: "fox" | "fo" "猫"')
     Path("bad.json").write_text('{"type": "object", "minProperties": 3}')
+    Path("kind.json").write_text('{"type": "string", "format": ["date"]}')
     Path("same.json").write_text('{"const": 1}')
     refused(charrnn("sample", "-q", "--grammar", "bad.lark"), 2, "--grammar bad.lark: Rule 'gone' used but not defined")
     Path("cat.lark").write_text('start: "cat" | "co" "猫"')
@@ -84,6 +85,7 @@ def test_grammars_that_cannot_be_used_are_refused_in_one_line() -> None:
         '--grammar cat.lark: no text is possible without "cat", "co", "猫"',
     )
     refused(charrnn("sample", "-q", "--json-schema", "bad.json"), 2, "#: minProperties is not supported")
+    refused(charrnn("sample", "-q", "--json-schema", "kind.json"), 2, '#: format must be a string, not ["date"]')
     refused(charrnn("sample", "-q", "--grammar", "none.lark"), 1, "none.lark: No such file")
     refused(charrnn("sample", "-q", "--grammar", "far.lark", "--json-schema", "same.json"), 2, "give one of them")
     refused(charrnn("sample", "-q", "--grammar", "far.lark", "--regex", "x"), 2, "give one of them")

@@ -17,7 +17,7 @@ from charrnn.data.corpus import Corpus
 from charrnn.evaluation.text import score_ids
 from charrnn.training import configure, defaults
 from charrnn.training.configure import run_settings, start_bits, start_run, warm_start
-from charrnn.training.defaults import Budget
+from charrnn.training.defaults import Budget, default_lr
 from tests.helpers.files import cell_settings, copy_of, corpus_of, plain, random_text, tiny_run
 from tests.helpers.models import B, T
 
@@ -116,22 +116,37 @@ def test_the_run_trains_and_its_file_is_whole() -> None:
 # ---- the learning rate ----
 
 
-@pytest.mark.parametrize(("optimizer", "low", "usual"), [("soap", 2.5e-3, 7e-3), ("adamw", 1e-3, 4e-3)])
-def test_a_text_that_the_weights_know_is_learnt_at_a_lower_rate(
-    optimizer: str, low: float, usual: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(RUN, "optimizer", optimizer)
+@pytest.mark.parametrize(
+    ("optimizer", "bits", "lr"),
+    [
+        ("soap", math.inf, 7e-3),
+        ("soap", 4.0, 7e-3),
+        ("soap", 3.25, 4.2e-3),  # the geometric mean
+        ("soap", 2.5, 2.5e-3),
+        ("soap", 0.0, 2.5e-3),
+        ("adamw", 4.0, 4e-3),
+        ("adamw", 3.0, 1.6e-3),
+        ("adamw", 2.5, 1e-3),
+        ("sgd", 2.5, 4e-3),
+    ],
+)
+def test_a_text_that_the_weights_know_is_learnt_at_a_lower_rate(optimizer: str, bits: float, lr: float) -> None:
+    assert default_lr(optimizer, bits) == lr
+
+
+def test_the_rate_of_a_run_follows_from_the_loss_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
     source = source_of(corpus_of(random_text(200, OLD)))
-    corpus = corpus_of(random_text(300, OLD, seed=1), 1, source.vocab)
-    known = start_bits(source.best_model, source.vocab, corpus.vocab, corpus.ids[:270])
-    assert started_from(source, random_text(300, OLD, seed=1))[0].config.lr == low
-    monkeypatch.setattr(defaults, "FAMILIAR", known)
-    assert started_from(source, random_text(300, OLD, seed=1))[0].config.lr == usual
-    monkeypatch.setattr(defaults, "FAMILIAR", np.nextafter(known, 9))
-    assert started_from(source, random_text(300, OLD, seed=1))[0].config.lr == low
-    assert started_from(source, "xyz" * 90)[0].config.lr == usual
+    text = random_text(300, OLD, seed=1)
+    corpus = corpus_of(text, 1, source.vocab)
+    known = start_bits(source.best_model, source.vocab, corpus.vocab, corpus.ids[:270])  # the part to train on
+    assert 1.5 < known < 2.5  # of four symbols
+    assert started_from(source, text)[0].config.lr == 1e-3
+    monkeypatch.setattr(defaults, "FAMILIAR", known - 1)
+    monkeypatch.setattr(defaults, "STRANGE", known + 1)
+    assert started_from(source, text)[0].config.lr == 2e-3
+    assert started_from(source, "xyz" * 90)[0].config.lr == 4e-3
     monkeypatch.setitem(RUN, "lr", 0.5)
-    assert started_from(source, random_text(300, OLD, seed=1))[0].config.lr == 0.5
+    assert started_from(source, text)[0].config.lr == 0.5
 
 
 def test_the_loss_at_the_start_is_that_of_pieces_from_all_of_a_text_without_new_symbols(

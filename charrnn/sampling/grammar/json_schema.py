@@ -15,7 +15,17 @@ from charrnn.core.errors import UsageError
 from charrnn.sampling.grammar import json_values
 from charrnn.sampling.grammar.context_free import Alternative, Grammar, Rule, Symbol, Terminal
 from charrnn.sampling.grammar.json_values import UnsupportedError
-from charrnn.sampling.grammar.schemas import TYPES, Schema, are_distinct, checked, merged, referenced, types, without
+from charrnn.sampling.grammar.schemas import (
+    TYPES,
+    Schema,
+    are_distinct,
+    check_values,
+    checked,
+    merged,
+    referenced,
+    types,
+    without,
+)
 
 MAX_ITEMS = 1000  # of an array with maxItems
 
@@ -26,15 +36,21 @@ def json_schema_grammar(source: str, space: str = " ") -> Grammar:
     Raises UsageError for a schema that is wrong or not supported.
     """
     try:
-        schema = json.loads(source)
+        schema = json.loads(source, parse_constant=no_number)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"not JSON: {error}") from error
     compiler = SchemaCompiler(schema, space)
     try:
+        check_values(schema, "#")
         start = compiler.value(schema, "#")
     except RecursionError as error:
         raise UsageError("schemas are nested too deeply") from error
     return Grammar(compiler.rules, start)
+
+
+def no_number(name: str) -> None:
+    """Refuse NaN and the infinities, which Python's reader takes for numbers."""
+    raise ValueError(f"{name} is no number")
 
 
 def literal(text: str) -> Terminal:
@@ -101,7 +117,9 @@ class SchemaCompiler:
         if len(schema) > 1:
             raise UnsupportedError(f"$ref beside {', '.join(sorted(schema.keys() - {'$ref'}))}")
         target = schema["$ref"]
-        return [(self.value(referenced(self.root, target, place), target),)]
+        found = referenced(self.root, target, place)
+        check_values(found, target)
+        return [(self.value(found, target),)]
 
     def all_of(self, schema: Schema, place: str) -> list[Alternative]:
         """Join schemas that have no keyword in common."""

@@ -65,7 +65,7 @@ def string_lengths(schema: dict[str, Any]) -> tuple[int, int | None]:
     """Return how many characters a string has at least and at most, quotes included, as far as its pattern does not."""
     if "pattern" not in schema and "format" not in schema:
         return 0, None
-    most = min(schema.get("maxLength", inf), LONGEST.get(schema.get("format"), inf))
+    most = min(schema.get("maxLength", inf), LONGEST.get(schema.get("format", ""), inf))
     return schema.get("minLength", 0) + 2, None if most == inf else int(most) + 2
 
 

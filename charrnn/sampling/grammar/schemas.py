@@ -1,6 +1,8 @@
 """JSON Schemas as they are read, before any rule is made of them: their keywords, references, and joins of several."""
 
 import json
+from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 from charrnn.core.errors import UsageError
@@ -32,6 +34,74 @@ TYPES = {
     "boolean": (bool,),
     "null": (type(None),),
 }
+
+
+# ---- the values of keywords ----
+
+
+def is_schema(value: Any) -> bool:
+    """Return whether a value may be a schema."""
+    return isinstance(value, dict | bool)
+
+
+def is_count(value: Any) -> bool:
+    """Return whether a value is an integer that is not negative, and not too large for a count."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**1023 and isfinite(value)
+
+
+def is_list_of(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return what says whether a value is a list of values of one kind."""
+    return lambda value: isinstance(value, list) and all(map(kind, value))
+
+
+def is_text(value: Any) -> bool:
+    """Return whether a value is a string."""
+    return isinstance(value, str)
+
+
+VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), (is_count, "an integer that is not negative")),
+    **dict.fromkeys(NUMERIC - {"multipleOf"}, (is_number, "a number")),
+    "multipleOf": (lambda value: is_number(value) and value > 0, "a number above 0"),
+    **dict.fromkeys(("pattern", "format", "$ref"), (is_text, "a string")),
+    "type": (lambda value: is_text(value) or is_list_of(is_text)(value), "a string or a list of strings"),
+    "required": (is_list_of(is_text), "a list of strings"),
+    "enum": (lambda value: isinstance(value, list), "a list"),
+    **dict.fromkeys(("items", "additionalProperties"), (is_schema, "a schema")),
+    **dict.fromkeys(("anyOf", "oneOf", "allOf", "prefixItems"), (is_list_of(is_schema), "a list of schemas")),
+    "properties": (
+        lambda value: isinstance(value, dict) and all(map(is_schema, value.values())),
+        "an object whose values are schemas",
+    ),
+}
+
+
+def check_values(schema: Any, place: str) -> None:
+    """Raise UsageError for a keyword, in a schema or in one within it, whose value is not of its kind."""
+    if not isinstance(schema, dict):
+        return
+    for keyword, (is_kind, what) in VALUES.items():
+        if keyword not in schema:
+            continue
+        value = schema[keyword]
+        if not is_kind(value):
+            raise UsageError(f"{place}: {keyword} must be {what}, not {json.dumps(value)[:40]}")
+        if keyword == "properties":
+            for key, inner in value.items():
+                check_values(inner, f"{place}/{keyword}/{key}")
+        elif what == "a schema":
+            check_values(value, f"{place}/{keyword}")
+        elif what == "a list of schemas":
+            for n, inner in enumerate(value):
+                check_values(inner, f"{place}/{keyword}/{n}")
+
+
+# ---- schemas ----
 
 
 def checked(schema: Any, place: str) -> Schema:

@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+from contextlib import suppress
 from typing import Any
 
 import jsonschema
@@ -12,6 +14,7 @@ from charrnn.core.errors import UsageError
 from charrnn.sampling.grammar.chart import Chart
 from charrnn.sampling.grammar.context_free import CompiledGrammar
 from charrnn.sampling.grammar.json_schema import json_schema_grammar
+from charrnn.sampling.grammar.schemas import VALUES
 from tests.sampling.grammar.examples import ITEM, PRINTABLE, SCHEMAS, chart_of, walk
 
 
@@ -105,6 +108,73 @@ def test_a_file_that_is_not_json() -> None:
         json_schema_grammar("{")
     with pytest.raises(UsageError, match=r"not JSON|too deeply"):
         json_schema_grammar("[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        ({"type": "string", "format": ["date"]}, '#: format must be a string, not ["date"]'),
+        ({"type": 5}, "#: type must be a string or a list of strings, not 5"),
+        ({"type": [["string"]]}, "#: type must be"),
+        ({"maxLength": 2.5}, "#: maxLength must be an integer that is not negative, not 2.5"),
+        ({"minItems": True}, "#: minItems must be"),
+        ({"minLength": -1}, "#: minLength must be"),
+        ({"maximum": "9"}, '#: maximum must be a number, not "9"'),
+        ({"multipleOf": 0}, "#: multipleOf must be a number above 0, not 0"),
+        ({"minimum": 10**400}, "#: minimum must be a number"),
+        ({"pattern": None}, "#: pattern must be a string, not null"),
+        ({"required": "a"}, "#: required must be a list of strings"),
+        ({"enum": {}}, "#: enum must be a list, not {}"),
+        ({"items": 1}, "#: items must be a schema, not 1"),
+        ({"anyOf": {}}, "#: anyOf must be a list of schemas"),
+        ({"allOf": [{}, 1]}, "#: allOf must be a list of schemas"),
+        ({"prefixItems": [{"oneOf": [{"type": 1}]}]}, "#/prefixItems/0/oneOf/0: type must be"),
+        ({"properties": {"a": {"items": {"format": 1}}}}, "#/properties/a/items: format must be"),
+        ({"properties": []}, "#: properties must be an object whose values are schemas, not []"),
+        ({"properties": {"a": 1}}, "#: properties must be"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"enum": 3}}}, "#/$defs/a: enum must be a list"),
+        ({"$ref": 3}, "#: $ref must be a string"),
+    ],
+)
+def test_a_value_that_is_not_of_the_kind_of_its_keyword_is_refused(schema: Any, problem: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(problem)}"):
+        json_schema_grammar(json.dumps(schema))
+
+
+def test_what_only_python_takes_for_a_number_is_refused() -> None:
+    with pytest.raises(UsageError, match="not JSON: NaN is no number"):
+        json_schema_grammar('{"const": NaN}')
+
+
+def test_any_values_of_keywords_are_read_or_refused() -> None:
+    """Random schemas of which most are wrong: none ends with another error."""
+    rng = random.Random(1)
+    keywords = sorted({*VALUES, "const", "not", "title", "$defs"})
+    values: list[Any] = [
+        None,
+        True,
+        0,
+        -1,
+        2.5,
+        "string",
+        "date",
+        "#",
+        [],
+        ["a"],
+        [{}],
+        [[]],
+        [True],
+        {},
+        {"a": {}},
+        {"a": 1},
+    ]
+    read = 0
+    for _ in range(2000):
+        schema = {keyword: rng.choice(values) for keyword in rng.sample(keywords, rng.randint(1, 3))}
+        with suppress(UsageError):
+            json_schema_grammar(json.dumps({"properties": {"a": schema}, "type": "object"}))
+            read += 1
+    assert 100 < read < 1000
 
 
 def test_oneof_cases_that_differ_in_a_constant_property_are_alternatives() -> None:
