@@ -1,6 +1,7 @@
 """--ignore: parts of lines, such as times and addresses, that are neither learned nor scored."""
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
 from charrnn.core.errors import UsageError
@@ -48,7 +49,9 @@ class Ignore:
 def compiled(pattern: str) -> re.Pattern[str]:
     """Return a regular expression; raises UsageError for one that is invalid or matches the empty text."""
     try:
-        found = re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what may have another meaning in a future version
+            found = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         raise UsageError(f"--ignore {pattern}: not a regular expression: {error}") from error
     if found.match(""):

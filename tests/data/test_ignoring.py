@@ -53,3 +53,8 @@ def test_blocks_do_not_matter(text: str, size: int) -> None:
 def test_patterns_that_cannot_be_used_are_refused(pattern: str, says: str) -> None:
     with pytest.raises(UsageError, match=rf"^--ignore {re.escape(pattern)}: {says}"):
         Ignore([pattern])
+
+
+def test_a_warning_of_the_regex_engine_is_not_passed_on() -> None:
+    """Warnings are errors in tests."""
+    assert Ignore(["[[a]b"]).replaced("xaby[b") == f"x{IGNORED}y{IGNORED}"

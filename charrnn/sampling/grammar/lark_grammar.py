@@ -1,6 +1,7 @@
 """Grammars in the language of the lark package, which reads them; imported only here (extra grammar)."""
 
 import json
+import warnings
 from collections import defaultdict
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -26,7 +27,9 @@ def lark_grammar(source: str, folder: PurePath) -> Grammar:
     except ImportError as error:
         raise UsageError(NEEDS) from error
     try:
-        read = Lark(source, parser="earley", lexer="dynamic", import_paths=[str(folder)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the regex engine, on what may have another meaning in a future version
+            read = Lark(source, parser="earley", lexer="dynamic", import_paths=[str(folder)])
     except Exception as error:  # lark's own errors, and those of the regex engine that it finds
         problem = str(error) if isinstance(error, OSError) else " ".join(map(str, error.args))
         raise UsageError(" ".join(problem.split())) from error

@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 import pytest
 
 from charrnn.core.errors import UsageError
-from charrnn.sampling.grammar.context_free import Rule
+from charrnn.sampling.grammar.context_free import Rule, Terminal
 from charrnn.sampling.grammar.lark_grammar import lark_grammar
 
 
@@ -42,6 +42,12 @@ def test_a_source_that_lark_refuses(source: str, problem: str, tmp_path: Path) -
     with pytest.raises(UsageError, match=problem) as raised:
         lark_grammar(source, tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_a_warning_of_the_regex_engine_is_not_passed_on(tmp_path: Path) -> None:
+    """Warnings are errors in tests."""
+    (terminal,) = {part for parts in lark_grammar("start: /[[a]b/", tmp_path).rules[Rule("start")] for part in parts}
+    assert terminal == Terminal("/[[a]b/", "[[a]b")
 
 
 def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
