@@ -13,7 +13,7 @@ ENSEMBLE_DROPOUT = 0.05  # at least, for networks that start from the same weigh
 SOAP_FROM = 500_000  # characters to train on
 LR = {"soap": 7e-3}  # by optimizer; others TrainConfig.lr
 WARM_LR = {"soap": 2.5e-3, "adamw": 1e-3, "adam": 1e-3, "rmsprop": 1e-3}  # of weights that know such texts
-FAMILIAR, STRANGE = 2.5, 4.0  # bits per character at the start of weights that know such texts, or do not at all
+FAMILIAR, STRANGE = 2.7, 4.0  # bits per character at the start of weights that know such texts, or do not at all
 SOAP_DECAY = 0.4
 
 
