@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import numpy as np
@@ -44,6 +44,19 @@ class Corpus:
     holdout: str = "tail"  # the kind of the held-out part
     held_out: int | None = None  # its characters, the last of the ids; None for a tail, which is cut later
     counts: NDArray[np.int64] | None = None  # (V,), occurrences of each symbol
+
+    def with_symbols(self, known: Vocab) -> "Corpus":
+        """Return the text, which has no unknown symbol, with the symbols of a known vocabulary too; its ids in memory.
+
+        It is what `load_corpus` returns for that vocabulary, without reading the text again.
+        """
+        vocab = Vocab(np.union1d(self.vocab.symbols, known.symbols), known.unknown, self.vocab.normalize)
+        new_ids = vocab.table[self.vocab.symbols]
+        counts = None
+        if self.counts is not None:
+            counts = np.zeros(len(vocab), np.int64)
+            counts[new_ids] = self.counts
+        return replace(self, ids=new_ids.astype(vocab.id_dtype)[self.ids[:]], vocab=vocab, counts=counts)
 
 
 def load_corpus(

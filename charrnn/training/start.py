@@ -89,18 +89,24 @@ def new(request: Request) -> tuple[TrainState, Corpus]:
     if network:
         note = "short, repetitive lines: a small network suits them (--hidden-size and --num-layers choose another)"
         text = replace(text, remarks=(*text.remarks, note))
-    elif starts_from_english(text, request):
-        return warm_started(CheckpointStore(english_model()), ENGLISH, request, ENGLISH_START)
+    elif started := english_start(text, request):
+        return started
     return start_run(*configure(text, network | settings, request.budget), text), text
 
 
-def starts_from_english(text: Corpus, request: Request) -> bool:
-    """Return whether a run starts from English: nothing else is asked for, and the text suits and can be read again."""
-    store, sources = CheckpointStore(english_model()), expand(request.sources, [])
-    if request.init_from is not None or not all(map(is_repeatable, sources)) or not store.exists():
-        return False
+def english_start(text: Corpus, request: Request) -> tuple[TrainState, Corpus] | None:
+    """Return a run that starts from English, if nothing else is asked for and the text suits, and its text; or None."""
+    store = CheckpointStore(english_model())
+    if request.init_from is not None or not store.exists():
+        return None
     source, vocab, *_ = store.load_model()
-    return english.suits(text, request.settings, source.config, vocab)
+    if not english.suits(text, request.settings, source.config, vocab):
+        return None
+    text = text.with_symbols(vocab)
+    state = warm_start(
+        source, vocab, ENGLISH, text, run_settings(request.settings, source.config, vocab), request.budget
+    )
+    return state, replace(text, remarks=(*text.remarks, ENGLISH_START))
 
 
 def new_reading(settings: dict[str, Any], normalize: str, lines: bool, ignore: tuple[str, ...]) -> Reading:
@@ -111,9 +117,7 @@ def new_reading(settings: dict[str, Any], normalize: str, lines: bool, ignore: t
     return Reading(settings.get("encoding", TrainConfig.encoding), errors, normalize, lines, ignore)
 
 
-def warm_started(
-    store: CheckpointStore, name: str, request: Request, note: str | None = None
-) -> tuple[TrainState, Corpus]:
+def warm_started(store: CheckpointStore, name: str, request: Request) -> tuple[TrainState, Corpus]:
     """Return a run at step 0 with the best weights of another model, and its text, with a note on the start."""
     source, vocab, _, origin = store.load_model()
     of_network = {*source.config.settings, "normalize"} & request.variables
@@ -124,7 +128,7 @@ def warm_started(
     sources = request.sources or (BUNDLED,)
     holdout = holdout_of({**settings, "lines": source.config.lines}, len(expand(sources, [])))
     text = load_corpus(sources, reading, min_count, known=vocab, holdout=holdout)
-    note = note or f"{name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
+    note = f"{name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
     state = warm_start(source, vocab, name, text, settings, request.budget)
     return state, replace(text, remarks=(*text.remarks, note))
 

@@ -72,8 +72,16 @@ def test_it_resumes_like_any_run(work: Path) -> None:
     assert whole.model.vector.tobytes() == parts.model.vector.tobytes()
 
 
-def test_a_text_from_stdin_starts_from_random_weights_as_it_cannot_be_read_again(work: Path) -> None:
-    assert ok("train", "-", *QUICK, "--json", input=VERSE.encode()).start["init_from"] is None
+def test_a_text_from_a_pipe_starts_from_it_too(work: Path) -> None:
+    Path("a.txt").write_text(VERSE)
+    piped = ok("train", "-", *QUICK, "-m", "piped", "--json", input=VERSE.encode())
+    assert piped.start["init_from"] == "english"
+    ok("train", "a.txt", *QUICK, "-m", "named", "-q")
+    ok("train", "-", *QUICK[2:], "--steps", 2, "-m", "piped", "--resume", "-q", input=VERSE.encode())
+    ok("train", *QUICK[2:], "--steps", 2, "-m", "named", "--resume", "-q")
+    one, other = (CheckpointStore(Path(f"checkpoints/{name}.npz")).load() for name in ("piped", "named"))
+    assert one.step == other.step == 2
+    assert one.model.vector.tobytes() == other.model.vector.tobytes()
 
 
 @pytest.mark.parametrize("args", [("--hidden-size", 8), ("--cell", "lstm", "--num-layers", 1), ("--lines",)], ids=str)

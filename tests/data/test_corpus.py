@@ -6,6 +6,7 @@ import tempfile
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -100,6 +101,18 @@ def test_rare_characters_become_the_unknown_symbol(tmp_path: Path) -> None:
 def test_known_symbols_stay_in_the_vocabulary_if_the_text_lacks_them(tmp_path: Path) -> None:
     read = load_corpus([file_in(tmp_path, b"cabca\n")], min_count=2, known=Vocab(np.array([98, 122], np.uint32)))
     assert (read.vocab.characters, text_of(read)) == ([*"abcz", "\ufffd"], "cabca\ufffd")
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_symbols_can_be_added_after_a_text_was_read(tmp_path: Path, unknown: bool) -> None:
+    path, known = file_in(tmp_path, b"cabca\n"), Vocab(np.array([98, 122], np.uint32), unknown)
+    added, read = load_corpus([path]).with_symbols(known), load_corpus([path], known=known)
+    assert added.vocab == read.vocab
+    assert added.ids.dtype == read.ids.dtype
+    np.testing.assert_array_equal(added.ids, read.ids)
+    np.testing.assert_array_equal(added.counts, read.counts)
+    assert (added.sha256, added.sources, added.remarks) == (read.sha256, read.sources, read.remarks)
+    assert replace(load_corpus([path]), counts=None).with_symbols(known).counts is None
 
 
 def peak_memory(path: str) -> int:
