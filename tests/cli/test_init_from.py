@@ -34,7 +34,7 @@ def test_it_starts_from_the_best_weights_on_a_text_with_more_symbols() -> None:
     )
     new = len({*NEW} - {*TEXT})
     assert f"checkpoints/a.npz: starting from its best weights; symbols new to it: {new}\n" in result.err
-    assert CheckpointStore(Path("checkpoints/b.npz")).load().config.lr == 0.001
+    assert 0.001 < CheckpointStore(Path("checkpoints/b.npz")).load().config.lr < 0.004  # it predicts the text in part
     (held_out,) = ok("eval", "-m", "b", "--json", "-q").records  # its text is read with the symbols that it adds
     assert held_out["nats_per_char"] == done["val_nats_per_char"]
     (info,) = ok("info", "-m", "b", "--json").records
