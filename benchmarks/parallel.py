@@ -6,14 +6,14 @@
 
 A step of n ranks takes
 
-    compute(B/n) · max(1, n / cores) + latency + bytes / bandwidth
+    compute(n, B/n) + latency + bytes / bandwidth
 
-where compute(b) is the step of one process with b streams, update included, while one runs on each core, and latency
-and bandwidth are fitted to Allreduces of gradients of several sizes. For machines on a network, one core each, the last
-two terms are those of a ring (Patarasuk & Yuan 2009), 2 (n - 1) messages of bytes / n, with the network's own latency
-and bandwidth. Each figure is the median of the steps of a few seconds, in processes of their own with one thread of the
-matrix library each. Two processes apart train half of the streams each at the same time and exchange nothing: no way of
-working together can be faster, since cores share caches, memory and the clock.
+where compute(n, b) is the step of one process with b streams, update included, while n such processes share the cores
+and never talk, and latency and bandwidth are fitted to Allreduces of gradients of several sizes. For machines on a
+network, one core each, the last two terms are those of a ring (Patarasuk & Yuan 2009), 2 (n - 1) messages of bytes / n,
+with the network's own latency and bandwidth. Each figure is the median of the steps of a few seconds, in processes of
+their own with one thread of the matrix library each. No way of working together can be faster than processes that never
+talk, since cores share caches, memory and the clock.
 """
 
 import argparse
@@ -231,12 +231,11 @@ def parameters(H: int) -> int:
 
 def model_rows() -> Iterator[Sequence[object]]:
     """Yield predicted and measured times of a step on 2 and 4 ranks."""
-    machine = len(os.sched_getaffinity(0))
     for n in (2, 4):
         latency, per_byte = fit(n)
         for H in HIDDEN:
-            compute = apart(min(n, machine), H, B // n)
-            predicted = compute * max(1.0, n / machine) + latency + 4 * parameters(H) * per_byte
+            compute = apart(n, H, B // n)
+            predicted = compute + latency + 4 * parameters(H) * per_byte
             measured = child(n, "steps", H, B, 1)
             figures = [f"{1000 * seconds:.1f}" for seconds in (compute, predicted, measured)]
             yield n, H, *figures, f"{100 * (predicted / measured - 1):+.0f} %"
