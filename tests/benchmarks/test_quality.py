@@ -3,6 +3,7 @@ import math
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,31 @@ def test_a_text_shorter_than_a_block_is_refused() -> None:
     assert len(quality.block_costs(model, ids, 1)) == quality.WIDTH
     with pytest.raises(SystemExit, match="256 characters are held out"):
         quality.block_costs(model, ids[1:], 1)
+
+
+# ---- PPMd ----
+
+
+class Encoder:
+    """One byte of code for each pair of bytes that begins, and a frame of three bytes."""
+
+    def __init__(self, order: int, memory: int) -> None:
+        assert (order, memory) == (6, 1 << 28)
+        self.count = 0
+
+    def encode(self, text: bytes) -> bytes:
+        before, self.count = self.count, self.count + len(text)
+        return bytes((self.count + 1) // 2 - (before + 1) // 2)
+
+    def flush(self) -> bytes:
+        return bytes(3)
+
+
+def test_ppmd_is_charged_for_what_its_code_grows_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("pyppmd")
+    monkeypatch.setattr(module, "Ppmd7Encoder", Encoder, raising=False)
+    monkeypatch.setitem(sys.modules, "pyppmd", module)
+    assert quality.ppmd(b"0123456", b"01234567") == pytest.approx(4 * 8 * math.log(2))  # 4 + 3 bytes become 8 + 3
 
 
 # ---- the program ----

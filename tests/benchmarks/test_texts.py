@@ -1,5 +1,8 @@
+import gzip
+import io
 import json
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,10 @@ def _archives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "members", members)
 
 
+def always(text: str) -> Callable[[Path], str]:
+    return lambda folder: text
+
+
 def test_novels_follow_each_other_in_one_order() -> None:
     assert texts.novels(Path()).split("\n")[::2] == [*texts.BOOKS, ""]
 
@@ -46,8 +53,22 @@ def test_code_is_of_the_package_that_is_installed(monkeypatch: pytest.MonkeyPatc
         texts.code(tmp_path)
 
 
+def test_wikipedia_ends_with_a_whole_character(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        data = gzip.compress("<page>日本".encode())
+        member = tarfile.TarInfo("mingru_pytorch-0.2.1/data/enwik8.gz")
+        member.size = len(data)
+        archive.addfile(tarfile.TarInfo("mingru_pytorch-0.2.1/data/enwik8.txt"))
+        archive.addfile(member, io.BytesIO(data))
+    monkeypatch.setattr(texts, "fetch", lambda package, folder: folder / "a.tar.gz")
+    for count, text in ((12, "<page>日本"), (11, "<page>日"), (9, "<page>日"), (8, "<page>")):
+        monkeypatch.setattr(texts, "WIKIPEDIA_BYTES", count)
+        assert texts.wikipedia(tmp_path) == text
+
+
 def test_each_text_is_written_to_a_file_of_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(texts.TEXTS, "python", lambda folder: "pass\n")
+    for name, text in (("python", "pass\n"), ("wikipedia", "<page>")):
+        monkeypatch.setitem(texts.TEXTS, name, always(text))
     paths = list(texts.written(tmp_path / "new"))
-    assert [path.name for path in paths] == ["novels.txt", "poems.txt", "python.txt", "names.txt"]
+    assert [path.name for path in paths] == ["novels.txt", "poems.txt", "python.txt", "names.txt", "wikipedia.txt"]
     assert paths[2].read_bytes() == b"pass\n"
