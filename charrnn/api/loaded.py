@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from charrnn.core.config import TrainConfig
+from charrnn.core.errors import CheckpointError
 from charrnn.core.model import CharRNN
-from charrnn.core.ops import Ids
+from charrnn.core.ops import Array, Ids
 from charrnn.core.state import Origin
 from charrnn.core.vocab import Vocab
 
@@ -36,6 +38,19 @@ class LoadedModel:
         from charrnn.training.own_text import own_text
 
         return own_text(self.name, self.network.config, self.config, self.vocab, self.origin, to_score, option, note)
+
+    @cached_property
+    def bases(self) -> Array | None:
+        """The slot Q of SOAP in its file, in which dynamic evaluation learns; None if there is none.
+
+        Raises CheckpointError if the file has been replaced by another network since it was read.
+        """
+        from charrnn.checkpoint.store import CheckpointStore
+
+        state = CheckpointStore(self.path).load()
+        if state.model.config != self.network.config:
+            raise CheckpointError(f"{self.name}: has been replaced by another network: run the command again")
+        return state.slots.get("Q")
 
     def training_text(self, option: str, note: Callable[[str], None]) -> Ids:
         """Read the text that it was trained on again, for an option that needs it."""

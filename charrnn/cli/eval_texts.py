@@ -1,6 +1,6 @@
 """charrnn eval of texts: with one model, with several side by side, or with one model and baselines."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import tee
 from operator import add
@@ -18,6 +18,7 @@ from charrnn.cli.eval_inputs import (
 )
 from charrnn.cli.streams import Output
 from charrnn.core.errors import TextError
+from charrnn.core.ops import Ids
 from charrnn.core.score import Score, bits
 from charrnn.core.vocab import UNKNOWN
 from charrnn.evaluation import confidence
@@ -33,15 +34,12 @@ FIGURE_CELLS = 7  # of bits per character: 12.3456
 def score_texts(names: Sequence[str], models: Sequence[Model], output: Output, dynamic: bool) -> None:
     """Write one row per text, and the total of several texts."""
     count, total, total_nats = 0, [Score() for _ in models], [0.0 for _ in models]
-    score_by = score_dynamically if dynamic else score
     if len(models) > 1:
         output.head(*model_columns(models), "characters", "text")
     for name, blocks in open_texts(names, models[0], output):
         pairs = zip(models, tee(blocks, len(models)), strict=True)
         texts = [EncodedText(copy, model.vocab) for model, copy in pairs]
-        scorings = [
-            score_by(model.network, text, model.vocab.start_id) for model, text in zip(models, texts, strict=True)
-        ]
+        scorings = [scoring(model, text, dynamic) for model, text in zip(models, texts, strict=True)]
         with Wait(name, blocks.expected, output.quiet) as wait:
             scores = advance_together([reported(scorings[0], wait), *scorings[1:]])
         check_scored(name, scores[0])
@@ -51,6 +49,13 @@ def score_texts(names: Sequence[str], models: Sequence[Model], output: Output, d
         count, total, total_nats = count + 1, list(map(add, total, scores)), list(map(add, total_nats, nats))
     if count > 1:
         write_scores(output, None, models, total, total_nats, str(total[0].chars), "total")
+
+
+def scoring(model: Model, blocks: Iterable[Ids], dynamic: bool) -> Iterator[Score]:
+    """Return the scores so far of a text by a model, or by a copy of it that learns from the text."""
+    if dynamic:
+        return score_dynamically(model.network, blocks, model.vocab.start_id, model.bases)
+    return score(model.network, blocks, model.vocab.start_id)
 
 
 def reported(scores: Iterator[Score], wait: Wait) -> Iterator[Score]:
@@ -93,12 +98,12 @@ def score_against_baselines(names: Sequence[str], model: Model, output: Output, 
     training, held_out = model.own_text(not names, "--against-baselines", output.note)
     from charrnn.evaluation.baselines import baselines
 
-    rivals, score_by = baselines(training, model.vocab), score_dynamically if dynamic else score
+    rivals = baselines(training, model.vocab)
     for name, blocks in named_texts(names, output) or [held_out_text(model, held_out)]:
         text = EncodedText(blocks, model.vocab)
         ids = list(text)
         with Wait(name, sum(map(len, ids)), output.quiet) as wait:
-            result = last(reported(score_by(model.network, ids, model.vocab.start_id), wait))
+            result = last(reported(scoring(model, ids, dynamic), wait))
         check_scored(name, result)
         note_unknown(output, name, [text.unknown], [model])
         write_scorer(output, name, str(model.path), result)

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from charrnn.api.model import load
+from charrnn.checkpoint.store import CheckpointStore
+from charrnn.core.errors import CheckpointError
+from charrnn.evaluation.dynamic import score_dynamically
+from charrnn.evaluation.text import last
 from tests.conftest import Run
 from tests.helpers.command import NETWORK, TEXT, charrnn, ok, refused
 from tests.helpers.files import with_entry
@@ -203,6 +208,27 @@ def test_dynamic_evaluation_starts_each_text_with_the_weights_of_the_model() -> 
     assert f"{rows[1]}\n" == alone
     assert rows[2].split("\t")[:2] == rows[1].split("\t")[:2] != rows[0].split("\t")[:2]
     assert rows[3].split("\t")[1:] == [str(3 * len(TEXT)), "total"]
+
+
+def test_a_model_trained_by_soap_learns_in_its_bases_which_an_exported_one_lacks() -> None:
+    ok("train", "a.txt", *NETWORK, "--steps", 30, "--optimizer", "soap", "-m", "b", "-q")
+    ok("export", "-m", "b", "c.npz", "--dtype", "f4")
+    network, ids = load("b").network, load("b").vocab.encode(TEXT)
+    Q = CheckpointStore(Path("checkpoints/b.npz")).load().slots["Q"]
+    start = load("b").vocab.start_id
+    for name, bases in (("b", Q), ("c.npz", None)):
+        (record,) = ok("eval", "-m", name, "a.txt", "--dynamic", "--json").records
+        expected = last(score_dynamically(network, [ids], start, bases))
+        assert record["nats_per_char"] == pytest.approx(expected.nats_per_char, rel=1e-6)
+    both = [last(score_dynamically(network, [ids], start, bases)).nats for bases in (Q, None)]
+    assert abs(both[0] - both[1]) > 1e-4 * len(TEXT)
+
+
+def test_a_model_that_has_been_replaced_by_another_network_has_no_bases_for_it(model: Path) -> None:
+    loaded = load("a")
+    ok("train", "a.txt", *NETWORK, "--hidden-size", 5, "--steps", 1, "-m", "a", "--force", "-q")
+    with pytest.raises(CheckpointError, match="a: has been replaced by another network: run the command again"):
+        _ = loaded.bases
 
 
 def test_dynamic_evaluation_does_not_change_the_baselines() -> None:

@@ -8,13 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charrnn.core import optim
 from charrnn.core.cells import CELLS
 from charrnn.core.errors import DivergedError
-from charrnn.core.model import CharRNN
-from charrnn.core.ops import Ids
+from charrnn.core.model import CharRNN, parameter_shapes
+from charrnn.core.ops import Array, Ids
+from charrnn.core.optim import basis_shapes, rotations
 from charrnn.core.score import Score, read
 from charrnn.core.vocab import UNKNOWN
-from charrnn.evaluation.dynamic import BETA, DECAY, EPSILON, LEARNING_RATE, SEGMENT, score_dynamically
+from charrnn.evaluation.dynamic import (
+    BETA,
+    DECAY,
+    EPSILON,
+    LEARNING_RATE,
+    ROTATED_RATE,
+    SEGMENT,
+    score_dynamically,
+)
 from charrnn.evaluation.text import last, score_ids
 from tests.helpers.models import V, tiny_model
 from tests.helpers.naive import TWINS, column, naive_backward, naive_forward, network, zero_gradients
@@ -33,15 +43,40 @@ def per_segment(scores: Iterable[Score]) -> list[float]:
     return [after - before for before, after in pairwise(nats)]
 
 
-def segment_losses(model: CharRNN, ids: Ids, lr: float = LARGE) -> list[float]:
-    return per_segment(score_dynamically(model, [ids], START, lr))
+def segment_losses(model: CharRNN, ids: Ids, lr: float = LARGE, bases: Array | None = None) -> list[float]:
+    return per_segment(score_dynamically(model, [ids], START, bases, lr))
 
 
 def static_losses(model: CharRNN, ids: Ids) -> list[float]:
     return per_segment(reading.score for reading in read(model, [ids], START, SEGMENT))
 
 
-def naive_segment_losses(model: CharRNN, ids: Ids) -> list[float]:
+def random_bases(model: CharRNN) -> Array:
+    """Return a rotation for each basis of SOAP, in one vector."""
+    rng = np.random.default_rng(5)
+    shapes = basis_shapes(parameter_shapes(model.config)).values()
+    return np.concatenate([np.linalg.qr(rng.standard_normal(shape))[0].reshape(-1) for shape in shapes])
+
+
+def naive_rotation(flat: list[float], model: CharRNN, bases: Array, back: bool) -> list[float]:
+    """Return W Q, or with `back` W Qᵀ, for the columns of each matrix that share a basis, number by number."""
+    moved, begin, at = [*flat], 0, 0
+    starts = {}
+    for name, shape in parameter_shapes(model.config).items():
+        starts[name], begin = begin, begin + math.prod(shape)
+    for name, columns in rotations(parameter_shapes(model.config)).values():
+        E, D = model.params[name].shape
+        n = columns.stop - columns.start
+        Q = [[float(bases[at + n * i + j]) for j in range(n)] for i in range(n)]
+        at += n * n
+        for row in range(E):
+            start = starts[name] + row * D + columns.start
+            for j in range(n):
+                moved[start + j] = sum(flat[start + i] * (Q[j][i] if back else Q[i][j]) for i in range(n))
+    return moved
+
+
+def naive_segment_losses(model: CharRNN, ids: Ids, bases: Array | None) -> list[float]:
     """The equations in plain loops: every weight on its own, every segment's gradient by the twin's single steps."""
     learner, state = CharRNN(model.config, model.vector.copy()), column(model.zero_state(1), 0)
     v, before, nats = [0.0] * len(model.vector), START, list[float]()
@@ -54,18 +89,40 @@ def naive_segment_losses(model: CharRNN, ids: Ids) -> list[float]:
         grads = zero_gradients(model)
         naive_backward(learner.params, trace, y, [tuple(map(np.zeros_like, layer)) for layer in state], grads)
         state = [states[-1] for states in trace.states]
-        for i, g in enumerate(np.concatenate([grad.reshape(-1) for grad in grads.values()]) / SEGMENT):
-            v[i] = BETA * v[i] + (1 - BETA) * g * g
-            home = DECAY * (model.vector[i] - learner.vector[i])
-            learner.vector[i] += home - LARGE * g / (math.sqrt(v[i] / (1 - BETA**k)) + EPSILON)
+        g = [x / SEGMENT for grad in grads.values() for x in grad.reshape(-1).tolist()]
+        if bases is not None:
+            g = naive_rotation(g, model, bases, back=False)
+        v = [BETA * v[i] + (1 - BETA) * g[i] * g[i] for i in range(len(g))]
+        step = [LARGE * g[i] / (math.sqrt(v[i] / (1 - BETA**k)) + EPSILON) for i in range(len(g))]
+        if bases is not None:
+            step = naive_rotation(step, model, bases, back=True)
+        for i in range(len(g)):
+            learner.vector[i] += DECAY * (model.vector[i] - learner.vector[i]) - step[i]
     return nats
 
 
 @pytest.mark.parametrize("recurrence", CELLS)
 def test_the_loops_over_single_weights_give_the_same_costs(recurrence: str) -> None:
     model, ids = network(recurrence, num_layers=2), random_ids()
-    assert segment_losses(model, ids) == pytest.approx(naive_segment_losses(model, ids), rel=1e-9)
+    assert segment_losses(model, ids) == pytest.approx(naive_segment_losses(model, ids, None), rel=1e-9)
     assert segment_losses(model, ids)[1:] != pytest.approx(static_losses(model, ids)[1:], rel=1e-3)
+
+
+@pytest.mark.parametrize("recurrence", CELLS)
+def test_so_they_do_in_the_bases_of_soap(recurrence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optim, "WIDEST", 3)  # so that a matrix has several bases
+    model, ids = network(recurrence, num_layers=2), random_ids()
+    bases = random_bases(model)
+    losses = segment_losses(model, ids, bases=bases)
+    assert losses == pytest.approx(naive_segment_losses(model, ids, bases), rel=1e-9)
+    assert losses[1:] != pytest.approx(segment_losses(model, ids)[1:], rel=1e-6)
+
+
+def test_a_network_with_bases_learns_faster() -> None:
+    model, ids = tiny_model(), random_ids()
+    scores = list(score_dynamically(model, [ids], START, random_bases(model)))
+    assert scores == list(score_dynamically(model, [ids], START, random_bases(model), ROTATED_RATE))
+    assert scores != list(score_dynamically(model, [ids], START, random_bases(model), LEARNING_RATE))
 
 
 def test_the_first_segment_has_the_loss_of_the_unchanged_model() -> None:
