@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from charrnn.checkpoint.paths import english_model
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.data.sources import bundled_corpus
 from tests.helpers.command import ok
@@ -45,6 +47,25 @@ def test_a_small_text_starts_from_it_and_a_note_says_so(work: Path) -> None:
     chosen, named = (CheckpointStore(Path(f"checkpoints/{name}.npz")).load() for name in ("small", "c"))
     assert chosen.init_from == named.init_from == "english"
     assert chosen.model.vector.tobytes() == named.model.vector.tobytes()
+
+
+@pytest.mark.parametrize("given", [(), ("--init-from", "english")])
+def test_it_is_the_first_network_of_several_and_a_note_says_so(work: Path, given: tuple[str, ...]) -> None:
+    Path("a.txt").write_text(VERSE)
+    tiny = ("--lr", 1e-9, "-m", "a", "--force")
+    known = CheckpointStore(english_model()).load_model()[0].params["layers.1.W_hh"]
+    notes = [
+        "",
+        "\n1 more network: starting from random weights\n",
+        "\n2 more networks: starting from random weights\n",
+    ]
+    for count, note in enumerate(notes, 1):
+        result = ok("train", "a.txt", *QUICK, *tiny, *given, "--ensemble", count)
+        assert note in result.err
+        assert result.err.count("more network") == bool(note)
+        networks = CheckpointStore(Path("checkpoints/a.npz")).load().model.networks
+        near = [np.allclose(network.params["layers.1.W_hh"], known, atol=1e-6) for network in networks]
+        assert near == [True] + [False] * (count - 1)
 
 
 def test_it_resumes_like_any_run(work: Path) -> None:
