@@ -37,7 +37,7 @@ from charrnn.core.cells import CELLS
 from charrnn.core.config import ModelConfig, TrainConfig
 from charrnn.core.model import parameter_shapes
 from charrnn.core.ops import ROW_BLOCKS, Ids, cross_entropy_backward, cross_entropy_forward
-from charrnn.core.optim import OPTIMIZERS, clip_by_global_norm
+from charrnn.core.optim import OPTIMIZERS, REFRESH, clip_by_global_norm
 from charrnn.core.sample import Settings
 from charrnn.core.state import TrainState
 from charrnn.core.train import StepReport, train, train_step
@@ -89,7 +89,8 @@ class Case:
 CELLS_TIMED = [
     Case(cell, *size) for cell in ("rnn", "lstm", "gru") for size in ((128, 50, 50), (256, 64, 64), (512, 64, 64))
 ]
-DEFAULT, LARGE = Case("gru", 256, 32, 64, 2), Case("lstm", 512, 128, 64)
+DEFAULT, WIDE, LARGE = Case("gru", 256, 32, 64, 2), Case("gru", 512, 32, 64, 2), Case("lstm", 512, 128, 64)
+OPTIMIZED = ("adamw", "soap")
 
 
 # ---- what is timed ----
@@ -304,6 +305,24 @@ def step() -> Iterator[Sequence[str]]:
     yield "with dropout, batches, carried state, events, bar", rates["all"], spread(times["core"], times["all"])
 
 
+def optimizers() -> Iterator[Sequence[str]]:
+    """Time training steps with SOAP beside AdamW, in groups of ten, since SOAP refreshes its bases every tenth step."""
+    yield "a training step", "adamw", "soap", "time of soap, to adamw"
+    cores.limit = None
+    for case in (DEFAULT, WIDE):
+        with ExitStack() as stack:
+            steps = {name: stack.enter_context(our_step(case, max(counts()), optimizer=name)) for name in OPTIMIZED}
+            times = rounds({name: partial(repeat, step, REFRESH) for name, step in steps.items()})
+        rates = [f"{REFRESH * case.B * case.T / statistics.median(times[name]) / 1e3:.1f}k/s" for name in OPTIMIZED]
+        yield str(case), *rates, spread(times["soap"], times["adamw"])
+
+
+def repeat(program: Step, count: int) -> None:
+    """Call a program several times."""
+    for _ in range(count):
+        program()
+
+
 def memory() -> Iterator[Sequence[str]]:
     """Measure the peak memory of three training steps in a process of their own."""
     yield "peak memory of a training step", "charrnn", "PyTorch", "ratio"
@@ -448,6 +467,7 @@ TABLES = {
     "training": training,
     "jax": in_jax,
     "step": step,
+    "optimizers": optimizers,
     "memory": memory,
     "sampling": sampling,
     "scoring": scoring,

@@ -2,6 +2,8 @@
 
 import itertools
 import re
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +69,22 @@ def test_a_step_of_the_benchmark_is_a_step_of_training() -> None:
     assert len(ids) == 50 * 3 * 5
     with our_step(case, 1) as step:
         assert [step() for _ in range(3)] == [*itertools.islice(train(state, ids), 3)]
+
+
+def test_optimizers_are_timed_by_steps_of_training_in_tens(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def recorded(case: Case, n: int, optimizer: str) -> nullcontext[Step]:
+        return nullcontext(lambda: taken.append(optimizer))
+
+    def rounds(programs: Mapping[str, Step]) -> dict[str, list[float]]:
+        for program in programs.values():
+            program()
+        return {"adamw": [10.0, 10.0], "soap": [11.0, 11.0]}
+
+    monkeypatch.setattr(speed, "our_step", recorded)
+    monkeypatch.setattr(speed, "rounds", rounds)
+    _, row, wide = speed.optimizers()
+    assert taken == (["adamw"] * 10 + ["soap"] * 10) * 2
+    assert row == ("GRU 2 x 256, B = 32, T = 64", "2.0k/s", "1.9k/s", "1.10 (1.10 to 1.10)")
+    assert wide[0] == "GRU 2 x 512, B = 32, T = 64"
