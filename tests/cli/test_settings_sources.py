@@ -27,13 +27,13 @@ def context(*names: str) -> Any:
 
 @pytest.mark.parametrize("file_first", [False, True])
 def test_a_file_overrides_a_preset_in_either_order(tmp_path: Path, file_first: bool) -> None:
-    path, given = tmp_path / "a.toml", context("hidden_size", "lr", "lines")
-    path.write_text('hidden-size = 7\nlines = true\ncorpus = ["a.txt", "b c.txt"]\n')
+    path, given = tmp_path / "a.toml", context("dropout", "lr", "lines")
+    path.write_text('dropout = 0.5\nlines = true\ncorpus = ["a.txt", "b c.txt"]\n')
     both = [partial(use_preset, given, "best"), partial(use_file, given, str(path))]
     for use in reversed(both) if file_first else both:
         use()
     best = {name: str(value) for name, value in PRESETS["best"].items()}
-    expected = best | {"hidden_size": "7", "lines": "1", "corpus": ["a.txt", "b c.txt"]}
+    expected = best | {"dropout": "0.5", "lines": "1", "corpus": ["a.txt", "b c.txt"]}
     assert given.default_map == expected
 
 
