@@ -31,6 +31,7 @@ def tiny(work: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     monkeypatch.setattr(quality, "ROWS", rows)
     monkeypatch.setattr(quality, "BATCHES", 2)
+    monkeypatch.setattr(quality, "find_spec", lambda name: None)  # whether or not pyppmd is installed here
     return work
 
 
@@ -89,14 +90,29 @@ class Encoder:
         return bytes(3)
 
 
-def test_ppmd_is_charged_for_what_its_code_grows_by(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _pyppmd(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("pyppmd")
     monkeypatch.setattr(module, "Ppmd7Encoder", Encoder, raising=False)
     monkeypatch.setitem(sys.modules, "pyppmd", module)
+
+
+@pytest.mark.usefixtures("_pyppmd")
+def test_ppmd_is_charged_for_what_its_code_grows_by() -> None:
     assert quality.ppmd(b"0123456", b"01234567") == pytest.approx(4 * 8 * math.log(2))  # 4 + 3 bytes become 8 + 3
 
 
 # ---- the program ----
+
+
+@pytest.mark.usefixtures("_pyppmd")
+def test_where_pyppmd_is_installed_the_table_has_a_row_for_it(
+    tiny: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "find_spec", bool)
+    *_, row = printed(capfd, "a.txt", "--rows", "a", "--models", "kept")
+    assert (row[0], row[5]) == ("PPMd, order 6", "measured here: pyppmd, given the training text")
+    assert 2 < float(row[1].split()[0]) < 4  # half a byte per character, in nats
 
 
 def test_the_table_has_a_row_for_each_kept_result(
