@@ -67,7 +67,7 @@ ROWS = {
     ),
     "60m": Row(
         "60 minutes, four networks",
-        "--time 60m --ensemble 4 --dropout 0.15",
+        "--time 60m --preset best",
         "--time 60m --ensemble 4 --hidden-size 384 --dropout 0.25 --weight-decay 0.3 --lr 0.005",
     ),
     "rnn": Row("a plain tanh RNN, 10 minutes", "--cell rnn --time 10m", "--cell rnn --dropout 0.1 --time 10m"),

@@ -24,6 +24,7 @@ from charrnn.data.sources import shown
 from charrnn.evaluation.batched import BatchedScorer, Span
 from charrnn.parallel.products import single_threaded_products
 from charrnn.training.defaults import (
+    ENSEMBLE_DROPOUT,
     Budget,
     default_batch_size,
     default_dropout,
@@ -123,22 +124,25 @@ def warm_start(
     `vocab` and `name` are the source's; the text must have been read with that vocabulary as `known`, and may have more
     symbols. In parameters with one row per symbol, known symbols keep their rows, even if their ids change, and new
     symbols get the rows of a newly initialised network. `given` holds only settings of the run, and the number of
-    networks: those beyond the source's start from random weights, since networks that start alike stay alike.
+    networks, which all start from the source's if that is a single one: then their dropout makes them differ.
     """
     new, train = configure(text, {**given, "lines": source.config.lines}, budget)
     K = given.get("ensemble", source.config.ensemble)
+    if source.config.ensemble < K and not (train.dropout or train.variational_dropout):
+        if "dropout" in given:
+            raise UsageError("--dropout 0: networks that start from the same weights stay equal: leave it out")
+        train = replace(train, dropout=ENSEMBLE_DROPOUT)
     config = replace(source.config, vocab_size=new.vocab_size, line_end=new.line_end, ensemble=K)
     if "lr" not in given:
         to_train, _ = split_text(train, config, text.ids)
-        warm = default_lr(train.optimizer, start_bits(source, vocab, text.vocab, to_train))
-        mixed = float(f"{math.sqrt(warm * default_lr(train.optimizer)):.2g}")
-        train = replace(train, lr=mixed if source.config.ensemble < K else warm)
+        bits_at_start = start_bits(source, vocab, text.vocab, to_train)
+        train = replace(train, lr=default_lr(train.optimizer, bits_at_start))
     state = start_run(config, train, text)
     ids = ids_in(state.vocab, vocab)
-    for network, known_network in zip(state.model.networks, source.networks, strict=False):
+    for k, network in enumerate(state.model.networks):
         for parameter, W in network.params.items():
             known = ids if parameter.endswith(SYMBOL_ROWS) else ...
-            W[known] = known_network.params[parameter]
+            W[known] = source.networks[k % source.config.ensemble].params[parameter]
     state.init_from = name
     return state
 

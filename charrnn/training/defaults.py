@@ -9,6 +9,7 @@ from charrnn.core.config import VALIDATION_CHARS, TrainConfig, require, require_
 TRAIN_CHARS_PER_ROOT = 8000  # see default_steps
 MAX_EPOCHS = 10
 DROPOUT_BELOW = {50_000: 0.3, 150_000: 0.2, 500_000: 0.1}  # characters to train on -> dropout
+ENSEMBLE_DROPOUT = 0.05  # at least, for networks that start from the same weights: it makes them different
 SOAP_FROM = 500_000  # characters to train on
 LR = {"soap": 7e-3}  # by optimizer; others TrainConfig.lr
 WARM_LR = {"soap": 2.5e-3, "adamw": 1e-3, "adam": 1e-3, "rmsprop": 1e-3}  # of weights that know such texts

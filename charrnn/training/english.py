@@ -21,7 +21,8 @@ LEAST_LETTERS = 0.5  # of its characters: from a to z, in either case
 def suits(text: Corpus, given: Mapping[str, Any], network: ModelConfig, vocab: Vocab) -> bool:
     """Return whether a text is not large and in Latin letters, and no given setting asks for another network."""
     settings = {**network.settings, "normalize": vocab.normalize}
-    del settings["ensemble"]  # it can be the first of several networks
+    if given.get("dropout") != 0:
+        del settings["ensemble"]  # it can start several networks, which dropout makes different
     other = any(name in settings and value != settings[name] for name, value in given.items())
     if other or len(text.ids) > MOST_CHARS or text.vocab.unknown:
         return False

@@ -10,7 +10,6 @@ from charrnn.checkpoint.paths import ENGLISH, english_model, named_model
 from charrnn.checkpoint.store import CheckpointStore
 from charrnn.core.config import TrainConfig
 from charrnn.core.errors import CheckpointError, ResumeError, UsageError
-from charrnn.core.model import CharRNN
 from charrnn.core.state import TrainState
 from charrnn.core.train import out_of_patience, split_text
 from charrnn.data.corpus import Corpus, load_corpus
@@ -107,13 +106,7 @@ def english_start(text: Corpus, request: Request) -> tuple[TrainState, Corpus] |
     state = warm_start(
         source, vocab, ENGLISH, text, run_settings(request.settings, source.config, vocab), request.budget
     )
-    return state, replace(text, remarks=(*text.remarks, ENGLISH_START, *others(state, source)))
-
-
-def others(state: TrainState, source: CharRNN) -> list[str]:
-    """Return a remark on the networks of a warm start that are not the source's, if there are any."""
-    count = state.model.config.ensemble - source.config.ensemble
-    return [f"{count} more network{'s' * (count > 1)}: starting from random weights"] if count else []
+    return state, replace(text, remarks=(*text.remarks, ENGLISH_START))
 
 
 def new_reading(settings: dict[str, Any], normalize: str, lines: bool, ignore: tuple[str, ...]) -> Reading:
@@ -137,7 +130,7 @@ def warm_started(store: CheckpointStore, name: str, request: Request) -> tuple[T
     text = load_corpus(sources, reading, min_count, known=vocab, holdout=holdout)
     note = f"{name}: starting from its best weights; symbols new to it: {len(text.vocab) - len(vocab)}"
     state = warm_start(source, vocab, name, text, settings, request.budget)
-    return state, replace(text, remarks=(*text.remarks, note, *others(state, source)))
+    return state, replace(text, remarks=(*text.remarks, note))
 
 
 def compare_held_out(state: TrainState, text: Corpus, warn: Callable[[str], None]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from charrnn.checkpoint.format import to_bytes
 from charrnn.core.cells import CELLS
-from charrnn.core.errors import ResumeError
+from charrnn.core.errors import ResumeError, UsageError
 from charrnn.core.model import CharRNN, initial_parameters
 from charrnn.core.ops import Array
 from charrnn.core.score import Score
@@ -175,25 +175,30 @@ def ensemble_from(source: TrainState, **given: Any) -> tuple[TrainState, Corpus]
     return warm_start(source.best_model, source.vocab, "old.npz", corpus, settings, Budget("steps", 4)), corpus
 
 
-def test_networks_beyond_the_source_start_from_random_weights() -> None:
+def test_networks_that_start_from_the_same_weights_are_made_different_by_dropout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     source = source_of(corpus_of(random_text(200, OLD)))
-    state, _ = ensemble_from(source)
-    vector = initial_parameters(state.model.config, np.random.default_rng([3, 0, 0]))
-    first, *more = state.model.networks
-    _, *fresh = CharRNN(state.model.config, vector).networks
-    for name, W in first.params.items():
-        np.testing.assert_array_equal(W, source.best_model.params[name])
-    assert len(more) == 2
-    for network, random in zip(more, fresh, strict=True):
-        np.testing.assert_equal(network.params, random.params)
+    assert ensemble_from(source)[0].config.dropout == 0.3  # as for any text of this size
+    monkeypatch.setattr(configure, "default_dropout", lambda chars: 0.0)
+    assert ensemble_from(source, ensemble=1)[0].config.dropout == 0
+    assert ensemble_from(source, variational_dropout=0.2)[0].config.dropout == 0
+    state, corpus = ensemble_from(source)
+    assert (state.config.dropout, len(state.model.networks)) == (0.05, 3)
+    for network in state.model.networks:
+        for name, W in network.params.items():
+            np.testing.assert_array_equal(W, source.best_model.params[name])
+    for _ in train(state, corpus.ids):
+        pass
+    first, second, third = (network.params["head.W_hy"] for network in state.model.networks)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(second, third)
 
 
-def test_their_rate_is_the_geometric_mean_of_those_of_both_starts() -> None:
+def test_without_dropout_they_would_stay_equal_which_is_refused() -> None:
     source = source_of(corpus_of(random_text(200, OLD)))
-    assert ensemble_from(source, ensemble=1)[0].config.lr == 1e-3
-    assert ensemble_from(source)[0].config.lr == 2e-3
-    assert ensemble_from(source, optimizer="soap")[0].config.lr == 4.2e-3
-    assert ensemble_from(source, lr=0.5)[0].config.lr == 0.5
+    with pytest.raises(UsageError, match="--dropout 0: networks that start from the same weights stay equal"):
+        ensemble_from(source, dropout=0.0)
 
 
 def test_an_ensemble_starts_as_many_networks_each_from_its_own() -> None:
