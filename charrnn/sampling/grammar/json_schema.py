@@ -131,7 +131,8 @@ class SchemaCompiler:
 
     def one_of(self, schema: Schema, place: str) -> list[Alternative]:
         """Return an alternative for each case, as long as no value can be valid by two of them."""
-        cases = [case for case in schema["oneOf"] if case is not False]
+        beside = without(schema, "oneOf")
+        cases = [merged([beside, case]) for case in schema["oneOf"] if case is not False]
         for n, case in enumerate(cases):
             if not all(are_distinct(case, other) for other in cases[:n]):
                 raise UnsupportedError("oneOf whose cases do not differ in their types or in a constant property")
@@ -152,14 +153,14 @@ class SchemaCompiler:
             return self.free_object(others, place)
         for key in required:
             properties.setdefault(key, others)
-        first = after = Rule(f"{place} end")
+        first = after = Rule(f"end of {place}")  # the word comes first: a place may end in any
         self.rules[first] = [()]
         for key, inner in reversed(properties.items()):
-            below = f"{place}/properties/{key}"
+            below = f"{place}/properties/{key.replace('~', '~0').replace('/', '~1')}"
             pair = (literal(json.dumps(key, ensure_ascii=False)), self.colon, self.value(inner, below))
             skipped = key not in required
             next_first, next_after = first, after
-            first, after = Rule(f"{below} first"), Rule(f"{below} after")
+            first, after = Rule(f"first of {below}"), Rule(f"after {below}")
             self.rules[first] = [(*pair, next_after), *([(next_first,)] if skipped else [])]
             self.rules[after] = [(self.comma, *pair, next_after), *([(next_after,)] if skipped else [])]
         return (literal("{"), first, literal("}"))
@@ -167,7 +168,7 @@ class SchemaCompiler:
     def free_object(self, others: Any, place: str) -> Alternative:
         """Return the symbols of an object with any keys. Keys may repeat, and then the last one counts."""
         key = Terminal("a key", json_values.string({}))
-        pairs, rest = Rule(f"{place} pairs"), Rule(f"{place} more pairs")
+        pairs, rest = Rule(f"pairs of {place}"), Rule(f"more pairs of {place}")
         pair = (key, self.colon, self.value(others, f"{place}/additionalProperties"))
         self.rules[rest] = [(), (rest, self.comma, *pair)]
         self.rules[pairs] = [(), (*pair, rest)]
@@ -178,14 +179,16 @@ class SchemaCompiler:
         prefix, least, most = schema.get("prefixItems", []), schema.get("minItems", 0), schema.get("maxItems")
         if max(least, most or 0) > MAX_ITEMS:
             raise UnsupportedError(f"an array of more than {MAX_ITEMS} items")
+        if most is not None and most < least:
+            return []
         items = [self.value(each, f"{place}/prefixItems/{n}") for n, each in enumerate(prefix)]
         item = self.value(schema.get("items", True), f"{place}/items")
         count = max(len(items), least) if most is None else most
         items = (items + [item] * count)[:count]
-        tail = Rule(f"{place} items from {count}")
+        tail = Rule(f"items from {count} of {place}")
         self.rules[tail] = [()] if most is not None else [(), (tail, self.comma, item)]
         for n in range(count - 1, -1, -1):
-            following, tail = tail, Rule(f"{place} items from {n}")
+            following, tail = tail, Rule(f"items from {n} of {place}")
             comma: tuple[Symbol, ...] = (self.comma,) if n else ()
             self.rules[tail] = [(*comma, items[n], following), *([()] if n >= least else [])]
         if count:

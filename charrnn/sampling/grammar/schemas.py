@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import permutations
 from math import isfinite
 from typing import Any
 
@@ -140,6 +141,8 @@ def merged(schemas: list[Any]) -> Any:
     """Return a schema for the values that are valid by all of some schemas, which may not share a keyword."""
     if any(schema is False for schema in schemas):
         return False
+    for one, other in permutations([schema for schema in schemas if schema is not True], 2):
+        refuse_scope(one, other)
     joined: Schema = {}
     for schema in schemas:
         for key, each in {} if schema is True else schema.items():
@@ -151,6 +154,15 @@ def merged(schemas: list[Any]) -> Any:
                 raise UnsupportedError(f"{key} in two schemas that both apply")
             joined[key] = each
     return joined
+
+
+def refuse_scope(one: Schema, other: Schema) -> None:
+    """Raise UnsupportedError if a keyword of one schema is about what the other, which applies too, does not name."""
+    unnamed = other.get("properties", {}).keys() - one.get("properties", {}).keys()
+    if one.get("additionalProperties", True) not in (True, {}) and unnamed:
+        raise UnsupportedError("additionalProperties beside properties of another schema that applies")
+    if "items" in one and len(other.get("prefixItems", ())) > len(one.get("prefixItems", ())):
+        raise UnsupportedError("items beside prefixItems of another schema that applies")
 
 
 def joined_members(one: Any, other: Any) -> Any:
@@ -194,5 +206,7 @@ def are_distinct(one: Any, other: Any) -> bool:
     values = [values_of(one), values_of(other)]
     if values[0] is not None and values[1] is not None:
         return not set(values[0]) & set(values[1])
+    if not first == second == {"object"}:
+        return False  # values of other types are valid by both
     shared = set(one.get("required", ())) & set(other.get("required", ()))
     return any(are_distinct(one.get("properties", {}).get(key), other.get("properties", {}).get(key)) for key in shared)

@@ -22,6 +22,8 @@ from charrnn.sampling.regex.derivatives import (
 from charrnn.sampling.regex.factoring import factored
 from charrnn.sampling.regex.parser import Atom, Node
 
+MAX_CELLS = 1 << 25  # of a table of transitions: 256 MB, and as much again while lengths are computed
+
 
 class SymbolClasses:
     """Classes of symbols that no atom of a pattern distinguishes: the regex package matches each atom to each symbol.
@@ -122,6 +124,8 @@ def build_automaton(tree: Node, symbols: SymbolClasses) -> tuple[NDArray[np.int6
         for c, follows in found.others.items():
             row[c] = state(follows, c)
         transitions.append(row)
+        if len(states) * edge > MAX_CELLS:
+            raise TooComplexError
     may_end = [exprs.nullable(expr, preceding, edge) for expr, preceding in states]
     return np.array(transitions, np.int64).reshape(len(states), edge), may_end
 
@@ -142,7 +146,7 @@ def counted(
     for too many states.
     """
     S, counts = len(transitions), (least if most is None else most) + 1
-    if S * counts > MAX_WORK // 10:
+    if S * counts > MAX_WORK // 10 or S * counts * transitions.shape[1] > MAX_CELLS:
         raise TooComplexError
     following = np.minimum(np.arange(1, counts + 1), counts if most is not None else least)
     table = (transitions + S * following[:, None, None]).reshape(S * counts, -1)

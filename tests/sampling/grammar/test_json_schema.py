@@ -78,6 +78,50 @@ def test_the_texts_of_small_schemas(schema: Any, texts: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (
+            {
+                "type": "object",
+                "required": ["shift", "shift end"],
+                "properties": {
+                    "shift": {"type": "object", "required": ["a"], "properties": {"a": {"const": 1}}},
+                    "shift end": {"const": 2},
+                },
+            },
+            '{"shift": {"a": 1}, "shift end": 2}',
+        ),
+        (
+            {
+                "type": "object",
+                "required": ["a", "a/properties/b"],
+                "properties": {
+                    "a": {"type": "object", "required": ["b"], "properties": {"b": {"const": 1}}},
+                    "a/properties/b": {"const": 2},
+                },
+            },
+            '{"a": {"b": 1}, "a/properties/b": 2}',
+        ),
+        (
+            {
+                "type": "object",
+                "oneOf": [{"properties": {"t": {"const": c}}, "required": ["t"]} for c in "ab"],
+            },
+            '{"t": "b"}',
+        ),
+    ],
+)
+def test_places_are_told_apart_whatever_their_keys(schema: Any, text: str) -> None:
+    assert text in set(texts_of(schema, 60))
+
+
+@pytest.mark.parametrize("most", [0, 2])
+def test_no_array_has_more_items_than_it_may(most: int) -> None:
+    schema = {"anyOf": [{"type": "array", "minItems": 3, "maxItems": most}, {"const": 1}]}
+    assert set(texts_of(schema, 60)) == {"1"}
+
+
+@pytest.mark.parametrize(
     ("schema", "problem"),
     [
         ({"not": {}}, "#: not is not supported"),
@@ -86,6 +130,22 @@ def test_the_texts_of_small_schemas(schema: Any, texts: set[str]) -> None:
             "#/properties/a: uniqueItems is not supported",
         ),
         ({"type": "object", "patternProperties": {}}, "#: patternProperties is not supported"),
+        (  # the cases allow numbers too, which are valid by both
+            {"oneOf": [{"properties": {"t": {"const": c}}, "required": ["t"]} for c in "ab"]},
+            "#: oneOf whose cases do not differ",
+        ),
+        (
+            {
+                "properties": {"t": {"const": 1}},
+                "additionalProperties": False,
+                "anyOf": [{"properties": {"n": {"type": "integer"}}}],
+            },
+            "#: additionalProperties beside properties of another schema that applies",
+        ),
+        (
+            {"items": {"type": "integer"}, "anyOf": [{"prefixItems": [{"type": "string"}]}]},
+            "#: items beside prefixItems of another schema that applies",
+        ),
         ({"type": "string", "format": "color"}, '#: format "color": use one of'),
         ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "#: oneOf whose cases do not differ"),
         ({"allOf": [{"minimum": 1}, {"minimum": 2}]}, "#: minimum in two schemas that both apply"),
