@@ -16,7 +16,7 @@ from charrnn.core.config import require
 from charrnn.core.errors import UsageError
 from charrnn.core.model import CharRNN
 from charrnn.core.ops import Ids
-from charrnn.core.sample import Settings
+from charrnn.core.sample import Mask, Settings
 from charrnn.core.vocab import Vocab, named
 from charrnn.sampling.alphabet import alphabet
 from charrnn.sampling.batched import generate
@@ -96,7 +96,13 @@ def checked_sampling(length: int | None, options: SamplingOptions) -> Sampling:
         given[name] = number(given[name], name)
     for name in given.keys() & {"top_k", "no_copy"}:
         given[name] = whole(given[name], name)
-    given["stop"] = several(given.get("stop", ()))
+    for name in given.keys() & {"only", "ban", "regex"}:
+        require(isinstance(given[name], str), name, repr(given[name]), "a text")
+    require(isinstance(given.get("echo", True), bool), "echo", repr(given.get("echo")), "True or False")
+    stop = given.get("stop", ())
+    are_texts = isinstance(stop, Sequence) and all(isinstance(each, str) for each in stop)
+    require(are_texts, "stop", repr(stop), "a text or several")
+    given["stop"] = several(stop)
     for name in given.keys() & {"grammar", "json_schema"}:
         given[name] = str(given[name])
     return Sampling(None if length is None else whole(length, "length"), **given)
@@ -119,7 +125,7 @@ def sample_options(
     allowed = alphabet(vocab, wanted.only, wanted.ban)
     if allowed is not None:
         filters = {**filters, "allowed": allowed}
-    options = SampleOptions(wanted.length, filters, normalized_stops(vocab, wanted, warn), scored=scored)
+    options = SampleOptions(wanted.length, filters, normalized_stops(vocab, wanted, allowed, warn), scored=scored)
     if not wanted.is_constrained:
         return options, None
     from charrnn.sampling.constraint_options import constraint_factory  # late: most samples have none
@@ -159,13 +165,13 @@ def pieces(
     return distinct(found, count) if unique else found
 
 
-def normalized_stops(vocab: Vocab, wanted: Sampling, warn: Callable[[str], None]) -> list[str]:
+def normalized_stops(vocab: Vocab, wanted: Sampling, allowed: Mask | None, warn: Callable[[str], None]) -> list[str]:
     """Return the texts that end samples in the model's normal form; warn about those that can never be written.
 
     Raises UsageError if there are no others and a sample is endless without them.
     """
     normal = [vocab.normalized(stop) for stop in wanted.stop]
-    impossible = list(filter(None, (never_written(vocab, stop) for stop in normal)))
+    impossible = list(filter(None, (never_written(vocab, stop, allowed) for stop in normal)))
     if wanted.length is None and normal and len(impossible) == len(normal):
         raise UsageError(f"{impossible[0]}: with --length -1 the sample would never end")
     for reason in impossible:
@@ -173,9 +179,13 @@ def normalized_stops(vocab: Vocab, wanted: Sampling, warn: Callable[[str], None]
     return normal
 
 
-def never_written(vocab: Vocab, stop: str) -> str:
-    """Return why a text can never be written, because of characters that the model does not know; empty if it can."""
-    strange = sorted(set(stop) - set(vocab.characters[: len(vocab.symbols)]))
+def never_written(vocab: Vocab, stop: str, allowed: Mask | None) -> str:
+    """Return why a text can never be written, because of characters that no sample has; empty if it can."""
+    characters = vocab.characters[: len(vocab.symbols)]
+    strange = sorted(set(stop) - set(characters))
+    banned = sorted(set(stop) - {characters[i] for i in np.flatnonzero(allowed)}) if allowed is not None else []
+    if banned and not strange:
+        return f"--stop {stop}: never written, because --only and --ban leave out {named(banned)}"
     hint = "; a newline is written $'\\n' in the shell" if "\\n" in stop else ""
     return f"--stop {stop}: never written, because the model does not know {named(strange)}{hint}" if strange else ""
 

@@ -28,7 +28,9 @@ def ngram_hashes(ids: Ids, n: int, R: Hashes) -> Iterator[tuple[int, Hashes]]:
 
     A hash comes from prefix sums: (S[i+n] - S[i]) BASE^(i+n-1) with S[k] = Σ_{j<k} R[ids[j]] BASE^-j.
     """
-    size = min(HASHES_PER_PIECE, max(len(ids) - n + 1, 0)) + n
+    if n > len(ids):
+        return
+    size = min(HASHES_PER_PIECE, len(ids) - n + 1) + n
     powers, inverses = (power(base, size) for base in (BASE, pow(BASE, -1, 1 << 64)))
     for start in range(0, len(ids) - n + 1, HASHES_PER_PIECE):
         terms = R[ids[start : start + HASHES_PER_PIECE + n - 1]]

@@ -63,7 +63,7 @@ def constraint_factory(
     if whole:
         whole(echoed.tolist())  # raises UsageError before the training text is read
     n = wanted.no_copy
-    ngrams = [NGramFilter(training_text("--no-copy", note), len(vocab), n)] if n else []
+    ngrams = [NGramFilter(training_text("--no-copy", note), len(vocab), n)] if n is not None else []
     return partial(constraints, whole, ngrams)  # which other processes can be given, unlike a function in here
 
 

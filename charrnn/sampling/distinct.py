@@ -19,7 +19,7 @@ def distinct(pieces: Iterator[Piece], count: int) -> Iterator[Piece]:
     """
     seen, repeats, parts = set[bytes](), 0, list[str]()
     with closing(pieces):  # type: ignore[type-var]  # a generator: its workers end with it
-        for piece in pieces:
+        for piece in pieces if count else ():
             parts.append(piece.text)
             if piece.finish is None:
                 continue

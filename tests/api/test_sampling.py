@@ -108,6 +108,12 @@ def test_no_copy_copies_no_more_than_it_says() -> None:
         ({"regex": "a", "grammar": "foxes.lark"}, "--regex and --grammar: give one of them"),
         ({"temprature": 1}, "temprature: no options of samples"),
         ({"count": -1}, "count -1: must be 0 or more"),
+        ({"no_copy": 0}, "--no-copy 0: must be 1 or more"),
+        ({"stop": 5}, "stop 5: must be a text or several"),
+        ({"stop": ["e", 5]}, r"stop \['e', 5\]: must be a text or several"),
+        ({"only": 5}, "only 5: must be a text"),
+        ({"regex": b"a"}, "regex b'a': must be a text"),
+        ({"echo": "no"}, "echo 'no': must be True or False"),
     ],
     ids=str,
 )
@@ -127,5 +133,8 @@ def test_a_stop_that_can_never_come_is_a_warning() -> None:
     loaded = charrnn.load("a")
     with pytest.warns(UserWarning, match="--stop 猫: never written"):
         assert len(loaded.sample("", 20, stop="猫")) == 20
-    with pytest.raises(UsageError, match="would never end"):
-        loaded.sample("", None, stop="猫")
+    for never in ({"stop": "猫"}, {"stop": "es", "ban": "s"}, {"stop": "es", "only": "fox"}):
+        with pytest.raises(UsageError, match="would never end"):
+            loaded.sample("", None, **never)  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="--stop es: never written, because --only and --ban leave out U\\+0073 s"):
+        assert "s" not in loaded.sample("", 20, stop="es", ban="s")

@@ -35,6 +35,10 @@ def test_no_more_samples_are_drawn_than_needed() -> None:
     assert drawn == ["closed"]
 
 
+def test_none_at_all_are_drawn_for_a_count_of_zero() -> None:
+    assert list(distinct((Piece(n, "a", "length") for n in iter(int, 1)), 0)) == []
+
+
 def test_repeats_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_REPEATS", 3)
     found = distinct(pieces("a", "b", "a", "b", "c", "c", "a", "b"), 4)
