@@ -1,5 +1,6 @@
 """charrnn eval --lines: the score of each line, and a filter that passes on the unusual ones."""
 
+import re
 import sys
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from charrnn.cli.eval_inputs import note_unknown, open_texts
 from charrnn.cli.eval_texts import bits_column, model_columns, score_record
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError
+from charrnn.data.ignoring import in_own_text
 from charrnn.data.lines import arrivals
 from charrnn.evaluation.anomaly import Figure, Span, named_figure, odd_spans
 from charrnn.evaluation.line_workers import batch_results
@@ -70,7 +72,8 @@ def score_lines(
 
     Return whether a line has passed a threshold.
     """
-    scorers = [LineScorer(model.network, model.vocab, patterns(model, ignore)) for model in models]
+    found = patterns(models, names, ignore)
+    scorers = [LineScorer(model.network, model.vocab, own) for model, own in zip(models, found, strict=True)]
     if len(models) > 1 and not summary:
         output.head(*model_columns(models), "line")
     for name, blocks in open_texts(names, models[0], output):
@@ -89,9 +92,18 @@ def score_lines(
     return wanted.passed > 0
 
 
-def patterns(model: Model, given: Sequence[str] | None) -> tuple[str, ...]:
-    """Return what to ignore: the patterns that were given, else the model's own; empty ones are none."""
-    return model.origin.ignore if given is None else tuple(filter(None, given))
+def patterns(models: Sequence[Model], names: Sequence[str], given: Sequence[str] | None) -> list[tuple[str, ...]]:
+    """Return what each model ignores: the patterns that were given, else its own; empty ones are none.
+
+    Without names of texts they read the text of the first model, in which its patterns have been replaced.
+    """
+    if given is not None:
+        return [tuple(filter(None, given))] * len(models)
+    if names:
+        return [model.origin.ignore for model in models]
+    first = models[0].origin.ignore
+    own = in_own_text(first)
+    return [own if model.origin.ignore in ((), first) else (*own, *model.origin.ignore) for model in models]
 
 
 @dataclass(frozen=True)
@@ -137,7 +149,7 @@ class Writer:
     last: int = 0  # the number of the last line that was written
 
     def __post_init__(self) -> None:
-        self.before = deque(maxlen=self.wanted.context)
+        self.before = deque(maxlen=min(self.wanted.context, sys.maxsize))
 
     def line(self, line: ScoredLine) -> None:
         """Write a line if it passes or is near to one that does."""
@@ -203,11 +215,16 @@ class Writer:
         return self.spans(line, 0) if self.in_color else []
 
     def spans(self, line: ScoredLine, k: int) -> list[Span]:
-        """Return the odd parts of a line by model k, as places in the line; its newline is the one after its end."""
+        """Return the odd parts of a line by model k, as places in the line; its newline is the one after its end.
+
+        A line that the model reads in another Unicode form has none, since its places are others.
+        """
         ignore, found = self.scorers[k].ignore, odd_spans(line.found[k].losses)
+        text = self.models[k].vocab.normalized(line.text)
+        if text != line.text:
+            return []
         if not (ignore and found):
             return found
-        text = self.models[k].vocab.normalized(line.text)
         places = [*ignore.positions(text), (len(text), len(text) + 1)]
         return [(places[start][0], places[end - 1][1], bits) for start, end, bits in found]
 
@@ -264,7 +281,7 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
 
 def period(every: str) -> tuple[int, float]:
     """Return the lines or the seconds of --summary: 1000 or 1h."""
-    if every.isascii() and every.isdigit() and int(every):
+    if re.fullmatch("[0-9]{1,18}", every) and int(every):
         return int(every), 0.0
     return 0, duration(every, "--summary")
 

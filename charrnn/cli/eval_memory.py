@@ -50,8 +50,8 @@ def write_memory(names: Sequence[str], models: Sequence[Model], output: Output, 
             output.note(f"measuring how far back {model.name} remembers: this may take half a minute")
         found[model.name] = measure_reach(model.network, own[own != UNKNOWN])
     if output.json:
-        for model, missing, reach in zip(models, unknown, found.values(), strict=True):
-            output.record(memory_record(name, model, len(text), missing, reach))
+        for model, own, missing, reach in zip(models, ids, unknown, found.values(), strict=True):
+            output.record(memory_record(name, model, len(own), missing, reach))
     else:
         write_table(output, name, found, with_chart=not files)
     title = f"How far back: {', '.join(found)} on {name}"

@@ -46,6 +46,11 @@ class Ignore:
         return places
 
 
+def in_own_text(patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return what to ignore in the text of a model with patterns, where IGNORED is in place of each part already."""
+    return (IGNORED,) if patterns else ()
+
+
 def compiled(pattern: str) -> re.Pattern[str]:
     """Return a regular expression; raises UsageError for one that is invalid or matches the empty text."""
     try:

@@ -4,6 +4,7 @@ A mean hides a short anomaly in a long line; a sum, a maximum or the worst windo
 """
 
 import math
+import re
 from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from charrnn.core.errors import UsageError
 from charrnn.core.model import CharRNN
 from charrnn.core.ops import Array, Ids
 from charrnn.core.vocab import Vocab
+from charrnn.data.ignoring import in_own_text
 from charrnn.evaluation.lines import LineScorer
 
 PEAK = 8  # characters of a window by default
@@ -56,7 +58,7 @@ class Figure:
 def named_figure(name: str) -> Figure:
     """Return the figure of a name; raises UsageError for an unknown one."""
     kind, _, number = name.partition(":")
-    if kind == "peak" and ((number.isascii() and number.isdigit() and int(number) > 0) or name == "peak"):
+    if name == "peak" or (kind == "peak" and re.fullmatch("[0-9]{1,18}", number) and int(number) > 0):
         size = int(number or PEAK)
         return Figure(f"peak:{size}", lambda bits, count: peak(bits, size))
     if name not in FIGURES:
@@ -107,7 +109,7 @@ def calibrated(model: CharRNN, vocab: Vocab, held_out: Ids, ignore: Sequence[str
     lines = [f"{line}\n" for line in text.split("\n")[:-1]]
     if len(lines) < MIN_LINES:
         return {}
-    found = LineScorer(model, vocab, ignore).scores(lines)
+    found = LineScorer(model, vocab, in_own_text(ignore)).scores(lines)
     counted = [(each.losses, each.score.chars + each.score.unknown) for each in found]
     result = dict[str, Pairs]()
     for figure in map(named_figure, CALIBRATED):

@@ -78,7 +78,8 @@ class LineScorer:
 
     def long_line_score(self, text: str) -> LineScore:
         """Return the score of a long line, read in spans as a long text is."""
-        ids, found = self.vocab.encode(text), list[tuple[Array, Hits]]()
+        found: list[tuple[Array, Hits]] = [(np.empty(0), np.empty(0, np.bool_))]  # if no character is known
+        ids = self.vocab.encode(text)
         score = last(score_spans(self.scorer, windows([ids], IDS_PER_BLOCK), found))
         nats, hits = (np.concatenate(column) for column in zip(*found, strict=True))
         (line,) = self.line_scores(text, ids, np.array([len(ids)]), nats, hits)

@@ -116,6 +116,29 @@ def test_thresholds_are_those_of_the_held_out_lines(log: Path) -> None:
         assert sum(value > threshold + 1e-3 for value in held_out) <= rate * len(held_out)
 
 
+def test_patterns_that_match_again_where_they_have_matched_are_applied_once(log: Path) -> None:
+    """They are in place of parts of the model's own text already, when it is calibrated or scored."""
+    word = (*TRAINING[:4], r"^\S+ ", *TRAINING[5:], "--steps", 20, "-m", "word", "-q")
+    ok(*word)
+    own = ok("eval", "-m", "word", "--lines", "--score", "sum", "-q").text.splitlines()
+    shown = [row.split("\t")[1] for row in own]
+    assert {line[0] for line in shown} == {"\ufffc"}
+    Path("raw.txt").write_text("".join(f"12:00 {line[1:]}\n" for line in shown))
+    raw = ok("eval", "-m", "word", "--lines", "--score", "sum", "-q", "raw.txt").text.splitlines()
+    assert [row.split("\t")[0] for row in raw] == [row.split("\t")[0] for row in own]
+    bits = np.sort([float(row.split("\t")[0]) for row in raw])[::-1]
+    rate, threshold = CheckpointStore(Path("checkpoints/word.npz")).load().thresholds["sum"][0]
+    assert threshold == pytest.approx(bits[int(rate * len(bits))], abs=2e-3)
+
+
+@pytest.mark.usefixtures("log")
+def test_a_model_to_compare_with_ignores_what_it_did_in_training_in_the_text_of_another() -> None:
+    ok("train", "log.txt", "--lines", *SHORT, "-m", "plain", "-q")
+    held_out = ok("eval", "-m", "plain", "--against", "log", "--lines", "-q").text.splitlines()
+    Path("raw.txt").write_text("".join(f"{row.split(chr(9))[3]}\n" for row in held_out))
+    assert ok("eval", "-m", "plain", "--against", "log", "--lines", "-q", "raw.txt").text.splitlines() == held_out
+
+
 @pytest.mark.usefixtures("log")
 def test_a_run_that_was_killed_ends_with_the_same_thresholds() -> None:
     line = (*TRAINING, "--steps", 60, "--json", "--resume")

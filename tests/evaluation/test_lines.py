@@ -119,6 +119,12 @@ def test_the_losses_of_the_characters_add_up_to_the_full_loss() -> None:
             assert (each.losses[[c == "☃" for c in line]] >= math.log(CODE_POINTS - len(vocab))).all()
 
 
+def test_a_long_line_of_unknown_characters_alone_has_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MIN_BATCHED", 100)
+    (found,) = scorer().scores(["☃" * 100])
+    assert (found.score.chars, found.score.unknown, len(found.losses)) == (0, 100, 100)
+
+
 def test_the_losses_of_a_long_line_are_those_of_its_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     long = "abc☃de" * 100 + "\n"
     (short,) = scorer().scores([long])
