@@ -6,7 +6,6 @@ import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,8 +17,7 @@ from charrnn.parallel.mpi import rank_count
 
 def environment() -> dict[str, str]:
     """Return the versions of NumPy and its matrix library, the processor's features and the numbers of threads."""
-    built: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
-    library, vectors = built["Build Dependencies"]["blas"], built["SIMD Extensions"]["found"]
+    library, vectors = ops.numpy_build()
     forced = os.environ.get("OPENBLAS_CORETYPE")  # kernels for another processor than this one
     cut = "in row blocks" if ops.ROW_BLOCKS else None
     return {

@@ -24,12 +24,17 @@ SMALL = 10**6  # multiplications: OpenBLAS has kernels that copy nothing for pro
 KERNELS = ("SkylakeX", "Cooperlake", "Sapphirerapids")  # that have them, by their names in OPENBLAS_CORETYPE
 
 
+def numpy_build() -> tuple[dict[str, str], list[str]]:
+    """Return what NumPy says of its matrix library, and of the processor's features; it leaves out what is empty."""
+    built: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
+    return built["Build Dependencies"]["blas"], built.get("SIMD Extensions", {}).get("found", [])
+
+
 def has_small_kernels() -> bool:
     """Return whether the matrix library has such kernels: OpenBLAS on a processor with AVX-512."""
-    built: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
-    name, vectors = built["Build Dependencies"]["blas"]["name"], built["SIMD Extensions"]["found"]
+    library, vectors = numpy_build()
     kernel = os.environ.get("OPENBLAS_CORETYPE", "SkylakeX")
-    return "openblas" in name and kernel in KERNELS and ("X86_V4" in vectors or "AVX512_SKX" in vectors)
+    return "openblas" in library["name"] and kernel in KERNELS and ("X86_V4" in vectors or "AVX512_SKX" in vectors)
 
 
 ROW_BLOCKS = has_small_kernels()
