@@ -43,10 +43,11 @@ FIELDS = {**ModelConfig.__dataclass_fields__, **TrainConfig.__dataclass_fields__
 ADAPTIVE = {  # settings whose default depends on the text or the run
     "dropout": "0 to 0.3, by the size of the text",
     "batch_size": "1 to 32, by the size of the text",
-    "optimizer": "soap for 500,000 characters or more, else adamw",
+    "optimizer": "soap for 500,000 characters to train on, else adamw",
     "lr": "0.007 with soap, else 0.004; down to 0.0025 and 0.001 from a model that knows such texts",
     "weight_decay": "0.4 with soap, else 0.2",
     "holdout": "lines with --lines, each for several texts, else tail",
     "eval_every": "a tenth of the run, or more where validations are slow",
 }
+OF_NETWORK = {*ModelConfig.__dataclass_fields__, "lines", "normalize"} - {"ensemble"}  # what a start fixes
 DEFAULTS = {name: FIELDS[name].default for name in SETTINGS if name in FIELDS} | ADAPTIVE

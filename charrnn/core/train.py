@@ -87,8 +87,8 @@ class Workspace:
         """Read a window of x and y (T, B), go back through it, and write the network's gradients to `grads`.
 
         Return the network's loss in nats, as a share of the mean over `chars`, and the state after the window. A
-        network of an ensemble learns from its own loss, as if it were alone: from the loss of the mean, networks would
-        learn to rely on each other.
+        network of an ensemble learns from its own loss, as if it were alone except that their gradients are clipped
+        together: from the loss of the mean, networks would learn to rely on each other.
         """
         for gradient in self.grads.values():
             gradient.fill(0)

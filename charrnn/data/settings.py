@@ -11,7 +11,7 @@ def read_settings(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
-    except (OSError, ValueError) as error:  # ValueError: not TOML, not UTF-8, or a NUL in the path
+    except (OSError, ValueError, RecursionError) as error:  # not TOML, not UTF-8, a NUL in the path; nested deeply
         if isinstance(error, OSError):
             raise TextError(f"--config {path}: {error.strerror}") from error
         raise UsageError(f"--config {path}: not a TOML file: {' '.join(str(error).split())}") from error

@@ -9,6 +9,7 @@ import mmap
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable
@@ -86,11 +87,12 @@ class Process:
         from multiprocessing.connection import Pipe
 
         self.pipe, theirs = Pipe()
+        in_main = threading.current_thread() is threading.main_thread()  # in the child it always is
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # they stay blocked in the child
         try:
             self.pid = fork()
             if not self.pid:
-                serve_and_exit(task, theirs)
+                serve_and_exit(task, theirs, in_main)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
@@ -133,10 +135,10 @@ def fork() -> int:
         return os.fork()
 
 
-def serve_and_exit(task: Task, pipe: "Connection") -> NoReturn:
+def serve_and_exit(task: Task, pipe: "Connection", in_main: bool) -> NoReturn:
     """Serve a task in a forked process, which must not return into the rest of the program."""
     try:
-        serve(task, pipe)
+        serve(task, pipe, in_main)
     finally:
         os._exit(0)
 
@@ -149,17 +151,19 @@ def open_files() -> list[int]:
         return list(range(min(os.sysconf("SC_OPEN_MAX"), 1 << 16)))
 
 
-def serve(task: Task, pipe: "Connection") -> None:
+def serve(task: Task, pipe: "Connection", in_main: bool) -> None:
     """Run the task for each set of arguments from a pipe and send back the result, until the pipe is closed.
 
-    The kernel kills this process when its parent dies. The files inherited from the parent are closed, so that their
-    readers see the end of file then.
+    The kernel kills this process when its parent dies, if the parent's main thread has forked it: the death of another
+    thread, which the kernel would take for that of the parent, means nothing. The files inherited from the parent are
+    closed, so that their readers see the end of file then.
     """
     import ctypes
 
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if in_main:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
     null = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):
+    for stream in {0, 1, 2} - {pipe.fileno()}:  # the parent may have closed one of them, whose number the pipe then has
         os.dup2(null, stream)
     for number in open_files():
         if number > 2 and number != pipe.fileno():

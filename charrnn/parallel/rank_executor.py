@@ -148,6 +148,11 @@ def complete(state: TrainState) -> None:
         current.complete(state)
 
 
+def can_complete() -> bool:
+    """Return whether a run can still get what the ranks carry: not if it has ended while they owe an answer."""
+    return not (mpi.ranks and mpi.ranks.busy)
+
+
 # ---- what the other ranks are asked to do ----
 
 current: RankExecutor | None = None  # of this rank, for the run that is being trained

@@ -186,11 +186,17 @@ def resumed_config(state: TrainState, text: Corpus, given: dict[str, Any], budge
         sizes = f"({state.origin.chars:,} characters, here are {len(text.ids):,})"
         advice = "--resume needs that text; for another one, or one that has grown, start a new model with --init-from"
         raise ResumeError(f"{shown(text.sources)}: not the text that the model was trained on {sizes}: {advice}")
+    if text.held_out != config.held_out or (config.holdout == "each" and len(text.sources) < len(state.origin.sources)):
+        same = "the same characters in other files, and a part of each file is held out: name the same files"
+        raise ResumeError(f"{shown(text.sources)}: {same}")
     config = replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE})
     if budget.kind in ("default", "seconds"):
         return config
-    to_train, _ = split_text(config, state.model.config, text.ids)
-    return replace(config, **budget_in_steps(budget.after(state.step), to_train, config.batch_size, config.seq_len))
+    to_train, held_out = split_text(config, state.model.config, text.ids)
+    B, T = config.batch_size, config.seq_len
+    longer = replace(config, **budget_in_steps(budget.after(state.step), to_train, B, T))
+    usual = [default_eval_every(each.steps, len(held_out), B, T) for each in (config, longer)]
+    return replace(longer, eval_every=usual[1]) if config.eval_every == usual[0] else longer
 
 
 def refuse_changes(option: str, what: str, before: dict[str, Any], given: dict[str, Any]) -> None:

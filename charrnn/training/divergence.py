@@ -1,6 +1,8 @@
 """Runs that diverge: how an explosion of the loss is recognised, and what to try instead."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from charrnn.core.config import TrainConfig
 from charrnn.core.errors import DivergedError
@@ -20,14 +22,26 @@ class ExplosionGuard:
         self.guessing, self.config = math.log(max(2, V)), config
         self.steps = 0  # in a row with an exploded loss
 
-    def check(self, report: StepReport) -> None:
-        """Raise DivergedError, with advice, if the loss has exploded for some steps."""
+    def watch(self, report: StepReport) -> None:
+        """Count the steps in a row with an exploded loss."""
         self.steps = self.steps + 1 if report.loss > FACTOR * self.guessing else 0
+
+    def check(self, report: StepReport) -> None:
+        """Raise DivergedError if the loss has exploded for some steps."""
         if self.steps == STEPS:
             raise DivergedError(
                 f"step {report.step}: the loss has exploded, to {bits(report.loss):,.0f} bits per character, where "
                 f"guessing would take {bits(self.guessing):.1f}"
             )
+
+
+@contextmanager
+def advised(config: TrainConfig) -> Iterator[None]:
+    """Add what to try to the error of a run that diverges in the context."""
+    try:
+        yield
+    except DivergedError as error:
+        raise DivergedError(f"{error}: {remedy(config)}") from error
 
 
 def remedy(config: TrainConfig) -> str:

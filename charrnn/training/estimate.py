@@ -17,6 +17,7 @@ from charrnn.core.state import TrainState
 from charrnn.core.train import masks, out_of_patience, split_text, validation_due
 from charrnn.evaluation.text import workspace_bytes
 from charrnn.parallel.executor import stream_parts
+from charrnn.training.divergence import advised
 from charrnn.training.time_budget import measure_speed
 
 Fit = Literal["suits", "too small", "too large"]
@@ -48,7 +49,8 @@ def estimate(state: TrainState, ids: Ids) -> Estimate:
     config, model = state.config, state.model
     to_train, held_out = split_text(config, model.config, ids)
     per_epoch = Batches(to_train, config.batch_size, config.seq_len, state.vocab.start_id).steps_per_epoch
-    per_step, per_validation = measure_speed(state, ids, STEP_SECONDS, VALIDATION_SECONDS)
+    with advised(config):
+        per_step, per_validation = measure_speed(state, ids, STEP_SECONDS, VALIDATION_SECONDS)
     steps, validations = remaining(state)
     fit, suitable = network_fit(model.config, len(to_train))
     return Estimate(

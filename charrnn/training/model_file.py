@@ -54,7 +54,11 @@ def sole_writer(store: CheckpointStore, warn: Callable[[str], None]) -> Iterator
     parent = store.path.parent
     is_new = not parent.is_dir()
     try:
-        parent.mkdir(exist_ok=True)
+        try:
+            parent.mkdir(exist_ok=True)
+        except OSError as error:
+            advice = "name another one with --model or CHARRNN_CHECKPOINTS"
+            raise CheckpointError(f"{store.name}: its folder cannot be made: {error.strerror}: {advice}") from error
         with store.lock() as locked:
             if not locked:
                 warn(f"{store.name}: this file system has no locks: do not train this model twice at a time")

@@ -16,8 +16,8 @@ from charrnn.core.train import EvalReport, Report, StepReport, split_text, train
 from charrnn.data.corpus import Corpus
 from charrnn.evaluation.anomaly import calibrated
 from charrnn.evaluation.text import score, score_ids
-from charrnn.parallel.rank_executor import complete, executor
-from charrnn.training.divergence import ExplosionGuard, remedy
+from charrnn.parallel.rank_executor import can_complete, complete, executor
+from charrnn.training.divergence import ExplosionGuard, advised, remedy
 from charrnn.training.start import Request, fit_to_budget, is_finished, start
 from charrnn.training.time_budget import Deadline, Stopwatch
 from charrnn.training.timer import Timer
@@ -63,7 +63,8 @@ class Run:
         yield from self.save()
         for report in guarded(train(state, self.text.ids, executor, score), self.guard):
             yield report
-            yield from self.early_validation()
+            if isinstance(report, StepReport):  # and not in the middle of a validation
+                yield from self.early_validation()
             if self.stopping:
                 self.stopped = True
                 break
@@ -97,8 +98,11 @@ class Run:
     def due(self, report: Report) -> bool:
         """Return whether to save after a report: when it is time, and after a validation with a new best.
 
-        The validation that ends a run is followed by the last save, so it needs none of its own.
+        The validation that ends a run is followed by the last save, so it needs none of its own. While the loss has
+        exploded nothing is saved, so that the file keeps a model from before.
         """
+        if self.guard and self.guard.steps:
+            return False
         if isinstance(report, StepReport):
             return self.timer.due(report.step)
         return report.best and not is_finished(self.state)
@@ -155,9 +159,9 @@ class Run:
             raise
 
     def rescue(self, error: BaseException) -> None:
-        """Save a run that ends with an error, unless the error left its weights half updated."""
+        """Save a run that ends with an error, unless its weights are half updated, or ranks have its hidden state."""
         try:
-            if not in_update(error):
+            if can_complete() and not in_update(error):
                 self.write()
         except Exception as failure:  # the first error is the one to report
             self.warn(str(failure))
@@ -177,7 +181,8 @@ def begin(
     With `keep_going` it trains on when its loss has exploded. `warn` receives what the user should know.
     """
     state, text = start(store, request, warn)
-    deadline = fit_to_budget(state, text, request, began)
+    with advised(state.config):
+        deadline = fit_to_budget(state, text, request, began)
     guard = None if keep_going else ExplosionGuard(len(state.vocab), state.config)
     return Run(state, text, store, deadline, guard, timer, Stopwatch(state, began), warn)
 
@@ -185,6 +190,8 @@ def begin(
 def guarded(reports: Iterator[Report], guard: ExplosionGuard | None) -> Iterator[Report]:
     """Yield the reports of a run; raises DivergedError as the guard does."""
     for report in reports:
+        if guard and isinstance(report, StepReport):
+            guard.watch(report)
         yield report
         if guard and isinstance(report, StepReport):
             guard.check(report)

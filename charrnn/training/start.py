@@ -150,12 +150,13 @@ def resumed(store: CheckpointStore, request: Request) -> tuple[TrainState, Corpu
         raise ResumeError(f"{store.name}: holds weights alone, which cannot be resumed: start from it with --init-from")
     config, origin, vocab = state.config, state.origin, state.vocab
     if not (request.sources or all(map(is_repeatable, origin.sources))):
-        raise ResumeError(f"{store.name}: {unnamed(origin.sources)}: give the same text again, for example as -")
+        again = "name the same files" if config.holdout == "each" else "give the same text again, for example as -"
+        raise ResumeError(f"{store.name}: {unnamed(origin.sources)}: {again}")
     lost = [] if request.sources else missing(origin.sources)
     if lost:
         named = f"name it where it is now, as with `charrnn train NEW-PATH --resume -m {shlex.quote(store.name)}`"
         raise ResumeError(f"{shown(lost)}: the text of {store.name} is no longer there: {named}")
-    if request.ignore not in ((), origin.ignore):
+    if request.ignore not in ((), origin.ignore) and "ignore" not in request.variables:
         raise ResumeError("--resume cannot change what is ignored: leave out --ignore, or train from scratch")
     reading = reading_of(config, state.model.config, vocab, origin)
     most = None if request.sources else origin.chars

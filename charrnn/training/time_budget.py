@@ -17,6 +17,7 @@ from charrnn.parallel.rank_executor import executor
 from charrnn.training.defaults import Budget
 
 SHORTEST_TRIAL = 0.2
+MOST_VALIDATING = 0.9  # of the time so far: the steps have taken the rest
 LONGEST_TRIAL = 10.0  # seconds spent on measuring; in long runs Deadline corrects the result anyway
 
 
@@ -78,7 +79,10 @@ class Deadline:
         step, config, now = state.step, state.config, time.perf_counter()
         if step in (self.first_step, config.steps):
             return
-        validating = (len(state.history) - self.first_validation) * self.per_validation
+        validating = (
+            len(state.history) - self.first_validation
+        ) * self.per_validation  # as estimated: perhaps too long
+        validating = min(validating, MOST_VALIDATING * (now - self.start))
         per_step = (now - self.start - validating) / (step - self.first_step)
         once = config.eval_every >= config.steps
         validations = 1 if once else -(-config.steps // config.eval_every) - step // config.eval_every

@@ -255,7 +255,7 @@ def test_more_texts_than_a_model_file_can_name_are_named_again_for_a_resume(work
     ok(*line, "--steps", 2, prelude=few)
     sources = CheckpointStore(Path("checkpoints/0.npz")).load().origin.sources
     assert (sources[:4], sources[4][:12]) == (("0.txt", "1.txt", "2.txt", "3.txt"), "… and 5 more")
-    refused(charrnn("train", "--resume", "-m", "0", "-q"), 1, "too many to name", "give the same text again")
+    refused(charrnn("train", "--resume", "-m", "0", "-q"), 1, "too many to name", "name the same files")
     refused(charrnn("eval", "-q"), 1, "too many to name", "name a text to score")
     ok(*line, "--steps", 3, "--resume", prelude=few)
     assert CheckpointStore(Path("checkpoints/0.npz")).load().origin.sources == sources
@@ -318,6 +318,22 @@ def test_a_run_with_a_held_out_part_of_another_kind_resumes_to_the_same_bytes(wo
 def test_a_resume_with_another_held_out_part_is_refused(work: Path) -> None:
     ok("train", "a.txt", *SHORT, "-q")
     refused(charrnn("train", "a.txt", *SHORT, "--resume", "--holdout", "lines"), 1, "--holdout was tail, not lines")
+
+
+def test_a_resume_does_not_train_on_what_was_held_out_of_each_text(work: Path) -> None:
+    Path("b.txt").write_text("33 brown hens run.\n" * 90)
+    Path("ab.txt").write_text(Path("a.txt").read_text() + Path("b.txt").read_text())
+    ok("train", "a.txt", "b.txt", *SHORT, "-m", "x", "-q")
+    before = Path("checkpoints/x.npz").read_bytes()
+    line = ("train", "--resume", "-m", "x", "-q", "--steps", 4)
+    words = "the same characters in other files, and a part of each file is held out: name the same files"
+    refused(charrnn(*line, "ab.txt"), 1, words)
+    refused(charrnn(*line, "-", input=Path("ab.txt").read_bytes()), 1, words)
+    assert Path("checkpoints/x.npz").read_bytes() == before
+    ok(*line)
+    Path("moved").mkdir()
+    Path("a.txt").rename("moved/a.txt")
+    ok(*line, "--steps", 5, "moved/a.txt", "b.txt")
 
 
 def test_a_held_out_part_unlike_the_rest_is_told_and_gives_no_advice(work: Path) -> None:

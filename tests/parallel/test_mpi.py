@@ -234,8 +234,13 @@ import os
 if os.environ["PMI_RANK"] == "1":
     from charrnn.parallel import rank_executor
 
-    def take_step(*_):
-        raise OSError(28, "No room")
+    steps, original = [], rank_executor.take_step
+
+    def take_step(*step):
+        steps.append(step)
+        if len(steps) == 3:
+            raise OSError(28, "No room")
+        original(*step)
 
     rank_executor.take_step = take_step
 """
@@ -244,6 +249,7 @@ if os.environ["PMI_RANK"] == "1":
     end = "all ranks end: a training run continues with --resume"
     assert result.err == f"charrnn: rank 1 on {os.uname().nodename} has failed: {why}; {end}\n"
     assert result.code == 1
+    assert load(folder, "failed").step == 0  # as saved: the hidden state of its second step was on the ranks
     command.ok(*TRAIN, "-m", "failed", "--resume", "--steps", 2, cwd=folder)
 
 

@@ -65,6 +65,34 @@ def test_a_shared_array_is_seen_by_both(kind: Any) -> None:
     np.testing.assert_array_equal(numbers, np.array([[0, 0, 0], [23, 3, 3]], np.float32))
 
 
+@pytest.mark.skipif(not processes.FORKS, reason="workers are forked on Linux only")
+def test_a_process_outlives_the_thread_that_has_forked_it() -> None:
+    started = list[Process]()
+    thread = threading.Thread(target=lambda: started.append(Process(triple)))
+    thread.start()
+    thread.join()
+    with closing(started[0]) as worker:
+        time.sleep(0.1)  # for the signal that must not come
+        worker.ask(2)
+        assert worker.answer() == 6
+
+
+@pytest.mark.parametrize("closed", [(0,), (0, 1, 2)], ids=str)
+def test_a_worker_answers_where_standard_streams_are_closed(closed: tuple[int, ...], tmp_path: Path) -> None:
+    program = f"""
+import os
+for stream in {closed}:
+    os.close(stream)
+from charrnn.parallel.processes import start_worker
+worker = start_worker(abs)
+worker.ask(-3)
+open("answer", "w").write(str(worker.answer()))
+worker.close()
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=IMPORTABLE, check=True)
+    assert (tmp_path / "answer").read_text() == "3"
+
+
 @BOTH
 def test_closing_leaves_no_thread_and_no_process(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "FORKS", kind is Process)

@@ -48,6 +48,15 @@ def test_a_folder_that_is_created_again_gets_the_finished_model(trained: Run, wo
     assert contents(work / "checkpoints") == {"a.npz": trained.model.read_bytes()}
 
 
+def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(work: Path) -> None:
+    (work / "checkpoints").write_text("a file")
+    advice = "name another one with --model or CHARRNN_CHECKPOINTS"
+    words = f"checkpoints/a.npz: its folder cannot be made: File exists: {advice}"
+    refused(charrnn("train", "a.txt", *NETWORK, "--steps", 1), 1, words)
+    lost = charrnn("train", "a.txt", *NETWORK, "--steps", 1, env={"CHARRNN_CHECKPOINTS": "no/such"})
+    refused(lost, 1, f"no/such/a.npz: its folder cannot be made: No such file or directory: {advice}")
+
+
 def test_a_link_to_a_model_is_kept_and_its_target_locked(trained: Run, work: Path) -> None:
     (work / "elsewhere").mkdir()
     (work / "a.npz").symlink_to("elsewhere/b.npz")

@@ -1,5 +1,6 @@
 """Extreme sizes and numbers: a clear error or a valid result, and only finite numbers in files."""
 
+import math
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from charrnn.checkpoint.store import CheckpointStore
 from charrnn.core.errors import CheckpointError, DivergedError
 from charrnn.core.optim import OPTIMIZERS
 from charrnn.evaluation.text import score_ids
-from tests.helpers.command import NETWORK, charrnn, ok
+from tests.helpers.command import NETWORK, charrnn, ok, refused
 from tests.helpers.files import array_of, corpus_of, random_text, tiny_run, with_array
 from tests.helpers.models import tiny_model
 from tests.robustness.experiment import completed, reports
@@ -95,6 +96,22 @@ def test_a_loss_that_explodes_ends_the_run_and_is_told_with_what_to_try(work: Pa
         assert advice in result.err
         assert result.err.endswith("checkpoints/a.npz keeps the model of step 0\n")
         ok("eval", "a.txt", "-q")
+
+
+def test_a_run_that_explodes_keeps_a_model_from_before_however_often_it_saves(work: Path) -> None:
+    line = ("train", "a.txt", *NETWORK, "--steps", 300, "--warmup", 0, "--save-every", 1, "--eval-every", 1, "-q")
+    result = charrnn(*line, "--lr", 100, "--weight-decay", 0, "--grad-clip", 1)
+    exploded = re.fullmatch(r"charrnn: step (\d+): the loss has exploded.* keeps the model of step (\d+)\n", result.err)
+    assert exploded
+    assert int(exploded[2]) <= int(exploded[1]) - 5
+    state = CheckpointStore(Path("checkpoints/a.npz")).load()
+    assert max(state.losses) < 4 * math.log(len(state.vocab))
+
+
+def test_a_run_that_diverges_while_its_speed_is_measured_says_what_to_try(work: Path) -> None:
+    line = ("train", "a.txt", *NETWORK, "--warmup", 0, "--lr", 1e30, "-q")
+    for given in (("--time", "30s"), ("--steps", 300, "--dry-run")):
+        refused(charrnn(*line, *given), 1, "is not finite: try --lr 0.004, or start")
 
 
 def test_an_exploded_model_can_be_wanted_and_is_scored_or_refused_in_one_line(work: Path) -> None:

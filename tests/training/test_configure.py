@@ -153,6 +153,16 @@ def test_a_budget_of_more_steps_is_added_to_those_done(state: TrainState, corpus
     assert Budget("seconds", 1.5).after(2.25) == Budget("seconds", 1.5)
 
 
+def test_a_longer_run_is_validated_as_often_as_a_new_one_unless_asked(state: TrainState, corpus: Corpus) -> None:
+    usual, longer = (default_eval_every(steps, HELD_OUT, B, T) for steps in (20, 20_000))
+    assert usual < longer
+    state.config = replace(state.config, steps=20, eval_every=usual)
+    assert resumed_config(state, corpus, {}, Budget("steps", 20_000)).eval_every == longer
+    assert resumed_config(state, corpus, {"eval_every": 7}, Budget("steps", 20_000)).eval_every == 7
+    state.config = replace(state.config, eval_every=usual + 1)
+    assert resumed_config(state, corpus, {}, Budget("steps", 20_000)).eval_every == usual + 1
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

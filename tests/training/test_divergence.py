@@ -18,7 +18,9 @@ def reports(losses: list[float]) -> list[StepReport]:
 def test_a_loss_that_stays_far_above_guessing_is_an_explosion() -> None:
     guard, exploded = ExplosionGuard(V, TrainConfig(9, "")), 4.5 * math.log(V)
     for report in reports([3.0] * 7 + [exploded] * 4):
+        guard.watch(report)
         guard.check(report)
+    guard.watch(StepReport(12, exploded, 0.1, 1.0, 10))
     with pytest.raises(
         DivergedError, match=r"^step 12: the loss has exploded, to 22 bits .* guessing would take 5\.0$"
     ):
@@ -30,6 +32,7 @@ def test_losses_up_to_the_bound_and_single_peaks_are_no_explosion(loss: float) -
     guard = ExplosionGuard(V, TrainConfig(9, ""))
     peaks = ([loss] * (STEPS - 1) + [1.0]) * 3
     for report in reports(peaks if loss == 1e9 else [loss] * 50):
+        guard.watch(report)
         guard.check(report)
 
 

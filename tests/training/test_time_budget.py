@@ -133,6 +133,17 @@ def test_time_is_reserved_for_remaining_validations_and_past_ones_do_not_count_a
     assert state.config.steps == steps
 
 
+def test_validations_that_were_thought_to_take_longer_leave_time_for_the_steps(
+    state: TrainState, clock: SimpleNamespace
+) -> None:
+    state.config = replace(state.config, steps=1000, eval_every=1000)
+    deadline = Deadline(state, clock.now + 120, per_validation=10.0)
+    state.step, state.history = 10, [(10, 1.0, 1.0)] * 9
+    clock.now += 20  # 90 seconds by the estimate
+    deadline.adjust_steps(state)
+    assert state.config.steps == 10 + 450  # a fifth of a second for each, in the 90 seconds before the last validation
+
+
 def test_a_run_at_its_last_step_is_not_extended(state: TrainState, clock: SimpleNamespace) -> None:
     deadline = Deadline(state, clock.now + 100, per_validation=0.0)
     clock.now += 1
