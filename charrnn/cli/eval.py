@@ -108,6 +108,7 @@ def evaluate(
     check_needs(lines, "--lines", {"--ignore": ignore})
     rows_of_lines = "--lines" if mode in (None, "--lines") else f"--lines without {mode}"
     check_needs(mode == "--lines", rows_of_lines, {"--score": score, "--summary": summary})
+    check_needs(not against, "one model: leave out --against", {"--summary": summary})
     of_filter = {"--below": below, "--context": context, "--exit-code": exit_code}
     check_needs(threshold is not None, "--threshold", of_filter)
     check_needs(not (json or summary), "lines: leave out --json and --summary", {"--context": context})
@@ -136,7 +137,7 @@ def evaluate(
         from charrnn.cli.eval_lines import patterns
         from charrnn.cli.eval_pictures import Canvas, draw_texts
 
-        reader = CharacterReader(models[0], top, lines, patterns(models[0], ignore))
+        reader = CharacterReader(models[0], top, lines, *patterns(models[:1], names, ignore))
         draw_texts(names, Canvas(models[0], output, files), reader, neurons, neuron)
     elif novelty:
         from charrnn.cli.eval_novelty import write_novelty
@@ -153,7 +154,7 @@ def evaluate(
         from charrnn.cli.eval_lines import patterns
 
         if next_count is None:
-            reader = CharacterReader(models[0], 0, lines, patterns(models[0], ignore))
+            reader = CharacterReader(models[0], 0, lines, *patterns(models[:1], names, ignore))
             score_characters(names, reader, output)
         else:
             write_next(names, models[0], output, next_count)

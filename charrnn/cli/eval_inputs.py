@@ -12,12 +12,13 @@ import numpy as np
 
 from charrnn.api.model import Model
 from charrnn.cli.streams import Output
+from charrnn.core.errors import UsageError
 from charrnn.core.ops import Ids
 from charrnn.core.vocab import UNKNOWN, Vocab, text_of
 from charrnn.data.compressed import COMPRESSED
 from charrnn.data.normalization import normalized_blocks
 from charrnn.data.reading import byte_blocks, characters
-from charrnn.data.sources import open_bytes, shown
+from charrnn.data.sources import STDIN, open_bytes, shown
 from charrnn.evaluation.lines import count_replaced
 from charrnn.plots.display_width import one_line
 
@@ -120,6 +121,8 @@ def held_out_text(model: Model, held_out: Ids) -> Text:
 
 def prepare(names: Sequence[str], errors: str, output: Output) -> None:
     """Set what to do with bytes that are not UTF-8; without names note that stdin is not read, if it has something."""
+    if [*names].count(STDIN) > 1:
+        raise UsageError("-: stdin can be read once: name it once")
     global encoding_errors  # the one place where it is set
     encoding_errors = errors
     if not names and stdin_has_text():

@@ -28,9 +28,9 @@ def export(
     from charrnn.checkpoint.targets import check_target, export_model
 
     check_target(target)
+    output = Output(json, quiet)  # before anything is written: a signal then removes what is unfinished
     source = options.existing_model(model, quiet)
     kind = export_model(source, target, dtype, force)
-    output = Output(json, quiet)
     if json:
         return output.record(
             {"path": target, "model": str(source), "dtype": kind, "file_bytes": os.path.getsize(target)}

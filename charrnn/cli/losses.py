@@ -2,12 +2,12 @@
 
 import csv
 import io
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
 from charrnn.checkpoint.store import save_text
+from charrnn.cli.picture_files import new_files
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError
 from charrnn.core.score import bits
@@ -68,8 +68,8 @@ def check_files(files: Mapping[str, str], models: Mapping[str, TrainState]) -> N
     """Raise UsageError for files of --svg and --csv that cannot be written, or if there are no losses to write."""
     if files and not any(state.step for state in models.values()):
         raise UsageError(f"{' and '.join(files)}: no step has been trained yet, so there are no curves")
-    for option, name in files.items():
-        check_file(option, name, map(Path, models))
+    sources = [source for state in models.values() for source in state.origin.sources]
+    new_files(files, map(Path, [*models, *sources]))
 
 
 def save_losses(files: Mapping[str, str], models: Mapping[str, TrainState], output: Output) -> None:
@@ -79,15 +79,6 @@ def save_losses(files: Mapping[str, str], models: Mapping[str, TrainState], outp
         output.note(f"losses: {name}")
 
 
-def check_file(option: str, name: str, models: Iterable[Path]) -> None:
-    """Raise UsageError for a file that cannot be written or is one of the models."""
-    path = Path(name)
-    if name in ("", "-") or path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"{option} {name}: must be a file in an existing folder")
-    if os.path.realpath(path) in map(os.path.realpath, models):
-        raise UsageError(f"{option} {name}: is the model itself: name another file")
-
-
 def loss_csv(models: Mapping[str, TrainState]) -> str:
     """Return the losses as CSV: a row for each point, with model, curve, step and bits per character."""
     text = io.StringIO()
@@ -95,5 +86,5 @@ def loss_csv(models: Mapping[str, TrainState]) -> str:
     table.writerow(["model", "losses", "step", "bits_per_char"])
     for name, state in models.items():
         for line, points in curves(state).items():
-            table.writerows([name, line, f"{step:g}", f"{loss:.6f}"] for step, loss in points)
+            table.writerows([name, line, f"{step:.0f}", f"{loss:.6f}"] for step, loss in points)
     return text.getvalue()

@@ -14,6 +14,8 @@ from charrnn.cli.summary import model_record
 from charrnn.core.errors import CheckpointError
 from charrnn.core.score import bits
 from charrnn.core.state import TrainState
+from charrnn.data.sources import shown
+from charrnn.plots.display_width import one_line
 from charrnn.terminal.streams import say
 from charrnn.terminal.table import table
 from charrnn.training.durations import in_units
@@ -45,9 +47,17 @@ def row(path: Path, state: TrainState) -> tuple[str, ...]:
     """Return the row of a model in the list: as in HEAD."""
     status, origin = path.stat(), state.origin
     age = in_units(max(0.0, time.time() - status.st_mtime))
-    text = f"{' '.join(origin.sources)} ({origin.chars:,})"
+    text = f"{one_line(shown(origin.sources))} ({origin.chars:,})"
     steps = f"{state.step:,} of {state.config.steps:,}"
-    return path.stem, best_bits(state), str(state.model.config), text, steps, f"{status.st_size / 1e6:,.1f} MB", age
+    return (
+        one_line(path.stem),
+        best_bits(state),
+        str(state.model.config),
+        text,
+        steps,
+        f"{status.st_size / 1e6:,.1f} MB",
+        age,
+    )
 
 
 def best_bits(state: TrainState) -> str:
@@ -60,10 +70,12 @@ def comparison(paths: Sequence[Path], states: Sequence[TrainState], output: Outp
     columns = [facts(path, state) for path, state in zip(paths, states, strict=True)]
     rows = [(name, *(column.get(name, "-") for column in columns)) for name in columns[0]]
     kept = [each for each in rows if each[0] in RESULTS or len({*each[1:]}) > 1]
-    head = ("", *(path.stem for path in paths))
+    stems = [path.stem for path in paths]
+    names = [*map(one_line, stems if len({*stems}) == len(stems) else map(str, paths))]
+    head = ("", *names)
     output.raw(table(head, kept if output.to_terminal else [head, *kept], sys.stdout))
     if output.to_terminal:
-        held_out = {path.stem: curves(state).get(HELD_OUT, []) for path, state in zip(paths, states, strict=True)}
+        held_out = {name: curves(state).get(HELD_OUT, []) for name, state in zip(names, states, strict=True)}
         output.raw(loss_chart({name: points for name, points in held_out.items() if points}, sys.stdout))
 
 
@@ -76,11 +88,11 @@ def facts(path: Path, state: TrainState) -> dict[str, str]:
         "best at step": f"{best.step:,}" if best else "-",
         "steps": f"{state.step:,}",
         "parameters": f"{len(state.model.vector):,}",
-        "text": " ".join(origin.sources),
+        "text": one_line(shown(origin.sources)),
         "characters": f"{origin.chars:,}",
         "SHA-256 of the text": f"{origin.sha256[:16]}…",
         "vocabulary": f"{len(state.vocab):,} symbols",
-        "started from": state.init_from or "-",
+        "started from": one_line(state.init_from or "-"),
         **{name.replace("_", " "): in_words(value) for name, value in settings.items() if name != "steps"},
         "file": f"{path.stat().st_size / 1e6:,.1f} MB",
     }

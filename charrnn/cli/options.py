@@ -115,9 +115,3 @@ def use_threads(count: int | None, *, shared: bool = False) -> None:
     cores.limit = None
     cores.limit = count and min(count, cores.core_count())
     cores.limit_product_threads(1 + cores.startable_threads(cores.core_count() - 1) if shared else 1)
-
-
-def source(context: typer.Context, name: str) -> str:
-    """Return where the value of an option comes from: COMMANDLINE, ENVIRONMENT, DEFAULT or another of typer's names."""
-    found = context.get_parameter_source(name)
-    return found.name if found else ""

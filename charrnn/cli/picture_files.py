@@ -1,26 +1,35 @@
-"""The files of --html and --svg, to which pictures are written instead of the terminal."""
+"""The files of --html, --svg and --csv, to which pictures and curves are written instead of the terminal."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from charrnn.api.model import Model
 from charrnn.checkpoint.store import save_text
 from charrnn.cli.streams import Output
 from charrnn.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from charrnn.api.model import Model
 
-def picture_files(pictures: Mapping[str, str], texts: Sequence[str], models: Sequence[Model]) -> dict[str, Path]:
+
+def picture_files(pictures: Mapping[str, str], texts: Sequence[str], models: Sequence["Model"]) -> dict[str, Path]:
     """Return the files to draw into, by option; raises UsageError for one that cannot be written or is in use."""
     sources = [source for model in models for source in model.origin.sources]
-    used = [*map(Path, [*texts, *sources]), *(model.path for model in models)]
-    files = dict[str, Path]()
-    for option, name in pictures.items():
+    return new_files(pictures, [*map(Path, [*texts, *sources]), *(model.path for model in models)])
+
+
+def new_files(names: Mapping[str, str], used: Iterable[Path]) -> dict[str, Path]:
+    """Return the files to write, by option; raises UsageError for one that cannot be written or is among those used."""
+    used, files = [*used], dict[str, Path]()
+    for option, name in names.items():
         path = Path(name)
         if name in ("", "-") or path.is_dir() or not path.parent.is_dir():
             raise UsageError(f"{option} {name}: must be a file in an existing folder")
         if any(is_part_of(path, other) for other in (*used, *files.values())):
             raise UsageError(f"{option} {name}: is in use by this command: name another file")
+        if path.suffix == ".npz":
+            raise UsageError(f"{option} {name}: is the name of a model: name another file")
         files[option] = path
     return files
 

@@ -33,8 +33,8 @@ def sample(
     ban: str | None = option("--ban CHARS", "Never write these characters."),
     regex: str | None = option("--regex PATTERN", "Pattern that each whole sample matches (extra regex: more syntax)."),
     regex_file: str | None = option("--regex-file FILE", "File with such a pattern, for example one of many words."),
-    grammar: str | None = option("--grammar FILE", "Lark grammar that each sample is a text of (extra grammar)."),
-    json_schema: str | None = option("--json-schema FILE", "JSON Schema that each sample is valid by."),
+    grammar: str | None = option("--grammar FILE", "Lark grammar that each sample conforms to (extra grammar)."),
+    json_schema: str | None = option("--json-schema FILE", "JSON Schema that each sample conforms to."),
     unique: bool = option("--unique", "Write no sample twice.", False),
     no_copy: int | None = option("--no-copy N", "Copy at most N consecutive characters of the training text.", min=1),
     stop: list[str] | None = option("--stop TEXT", "End a sample before this text; may be given several times."),
@@ -83,6 +83,7 @@ def sample(
     from charrnn.api.model import load_file
     from charrnn.api.sampling import Sampling, pieces, sample_options
     from charrnn.cli.sample_text import known_text, pattern_text, prompt_text, write_pieces
+    from charrnn.data.sources import STDIN
     from charrnn.terminal.progress import Wait
 
     wanted = Sampling(  # refuses wrong values before a model is looked for
@@ -100,6 +101,15 @@ def sample(
         stop=stops,
         echo=not no_echo,
     )
+    files = {
+        "--prompt-file": prompt_file,
+        "--regex-file": regex_file,
+        "--grammar": grammar,
+        "--json-schema": json_schema,
+    }
+    from_stdin = [option for option, file in files.items() if file == STDIN]
+    if len(from_stdin) > 1:
+        raise UsageError(f"{' and '.join(from_stdin)}: only one of them can read stdin")
     output = Output(json, quiet)
     wanted = replace(wanted, regex=pattern_text(regex, regex_file, output))
     path = options.existing_model(model, quiet, name)

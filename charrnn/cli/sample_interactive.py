@@ -1,5 +1,6 @@
 """charrnn sample --interactive: prompts that are typed line by line, and what the model writes after each."""
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -219,7 +220,7 @@ class Session:
     def show_next(self, value: str) -> None:
         """Show the likeliest next characters, as `charrnn eval --next` does."""
         value = value or LIKELIEST
-        if not (value.isascii() and value.isdecimal() and int(value)):
+        if not (re.fullmatch("[0-9]{1,18}", value) and int(value)):
             raise UsageError(f"/next {value}: must be a whole number, 1 or more")
         found = likeliest(self.model.network, [self.vocab.encode(self.text)], self.vocab.start_id, int(value))
         write_likeliest(found, "", self.model, self.output)

@@ -14,6 +14,7 @@ import typer
 from charrnn.cli.train_settings import SETTINGS
 from charrnn.core.errors import UsageError
 from charrnn.data.settings import read_settings
+from charrnn.plots.display_width import one_line
 from charrnn.training.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def use_file(context: typer.Context, path: str | None) -> str | None:
         parameter = parameters.get(name.replace("_", "-"))
         if parameter is None or name in NOT_IN_A_FILE:
             raise UsageError(f"--config {path}: {name} is not an option that a file can set")
-        kinds = list if parameter.nargs == -1 else (str, int, float)
+        kinds = list if parameter.nargs == -1 or parameter.multiple else (str, int, float)
         if not isinstance(value, kinds):
             raise UsageError(f"--config {path}: {name} must be {'a list of texts' if kinds is list else 'one value'}")
         defaults[parameter.name or ""] = value
@@ -69,10 +70,14 @@ def typed(settings: dict[str, Any]) -> str:
 
 
 def toml_text(state: "TrainState") -> str:
-    """Return the settings of a run as a TOML file for `train --config`, with its texts in a comment."""
-    values = {**state.model.config.settings, "normalize": state.vocab.normalize, **asdict(state.config)}
+    """Return the settings and the start of a run as a TOML file for `train --config`, with its texts in a comment."""
+    from charrnn.training.start import NONE
+
+    start = {"init_from": state.init_from or NONE, "ignore": [*state.origin.ignore] or None}
+    values = {**state.model.config.settings, "normalize": state.vocab.normalize, **asdict(state.config), **start}
     if values["cell"] != "rnn":
         del values["activation"]  # train refuses it for other cells
-    names = [name for name in SETTINGS if values.get(name) is not None]
-    lines = [f"{name.replace('_', '-')} = {json.dumps(values[name], ensure_ascii=False)}" for name in (*names, "steps")]
-    return "\n".join([f"# charrnn train {shlex.join(state.origin.sources)} --config FILE", *lines, ""])
+    names = [name for name in (*SETTINGS, "steps", *start) if values.get(name) is not None]
+    lines = [f"{name.replace('_', '-')} = {json.dumps(values[name], ensure_ascii=False)}" for name in names]
+    title = f"# charrnn train {one_line(shlex.join(state.origin.sources))} --config FILE"  # one line whatever the names
+    return "\n".join([title, *lines, ""]).encode("utf-8", "replace").decode()

@@ -10,8 +10,8 @@ from charrnn.cli import options
 from charrnn.cli.options import option
 from charrnn.cli.settings_sources import typed, use_file, use_preset
 from charrnn.cli.streams import Interrupt, Output, die_by_signal
-from charrnn.cli.train_settings import DEFAULTS, SETTINGS
-from charrnn.cli.variables import from_variables
+from charrnn.cli.train_settings import DEFAULTS, OF_NETWORK, SETTINGS
+from charrnn.cli.variables import from_variables, place
 from charrnn.terminal.streams import Color, say_warning
 from charrnn.training.presets import PRESETS
 from charrnn.training.settings import checked_settings, given_budget
@@ -104,17 +104,25 @@ def train(
     """
     began = time.perf_counter()
     sources, settings = tuple(corpus or ()), checked_settings(settings)
-    budget = given_budget(chosen(context, steps=steps, epochs=epochs, time_=time_, more=more), resume)
+    budgets = {"steps": steps, "epochs": epochs, "time": time_, "more": more}
+    budget = given_budget({name: value for name, value in budgets.items() if value is not None}, resume)
     options.use_threads(threads)
     from charrnn.cli.reporter import Reporter
     from charrnn.cli.summary import print_estimate
     from charrnn.cli.train_loop import finished_notes, report_run
     from charrnn.training.model_file import open_store, sole_writer
     from charrnn.training.run import begin
-    from charrnn.training.start import Request
+    from charrnn.training.start import NONE, Request
     from charrnn.training.timer import Timer
 
     variables = frozenset(from_variables(context))
+    if variables & {"preset", "config_file"}:  # what they set is not typed either
+        variables |= {name for name in (*settings, "ignore") if place(context, name) == "DEFAULT_MAP"}
+    typed_settings = {name for name in settings if place(context, name) == "COMMANDLINE"}
+    if place(context, "init_from") == "DEFAULT_MAP" and typed_settings & OF_NETWORK:
+        init_from = NONE  # what is typed asks for another network than the file starts from
+    if "cell" in typed_settings and settings["cell"] != "rnn" and "activation" not in typed_settings:
+        settings.pop("activation", None)
     request = Request(sources, settings, budget, resume, force, init_from, tuple(ignore or ()), variables)
     timer = Timer(save_every, "--save-every")
     store = open_store(model, sources)
@@ -136,12 +144,3 @@ def train(
     reporter.done()
     if not json:
         output.write(f"{store.name}\n")
-
-
-def chosen(context: typer.Context, **given: int | str | None) -> dict[str, int | str]:
-    """Return the budgets that were given, by name: on the command line, else by variables, else in a file."""
-    budgets = dict[str, int | str]()
-    for place in ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP"):
-        sources = {name.strip("_"): each for name, each in given.items() if options.source(context, name) == place}
-        budgets = budgets or {name: value for name, value in sources.items() if value is not None}
-    return budgets

@@ -1,4 +1,4 @@
-"""Options that come from variables: they never contradict what is typed, and an error names them."""
+"""Options that come from variables or files: they never contradict what is typed, and an error names the variables."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -7,13 +7,27 @@ from typing import Any
 
 from charrnn.core.errors import CharRNNError
 
-RIVALS = (  # options that exclude each other: the variable of one is ignored where another is typed
+PLACES = ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP")  # of values, by typer's names; the last are files and presets
+RIVALS = (  # options that exclude each other: those of the first place where one is given are kept
     {"dropout", "variational_dropout"},
     {"prompt", "prompt_file"},
+    {"name", "model", "all_"},
     {"regex", "regex_file", "grammar", "json_schema", "stop"},
     {"steps", "epochs", "time_", "more"},
     {"lines", "per_char", "next_count", "novelty", "heatmap", "neurons", "neuron", "memory", "dynamic"},
-    {"against", "against_baselines"},
+    {"lines", "per_char", "next_count", "novelty", "heatmap", "neurons", "neuron", "memory", "against_baselines"},
+    {"against", "per_char", "next_count", "novelty", "heatmap", "neurons", "neuron", "against_baselines"},
+    {"against", "threshold"},
+    {"against", "summary"},
+    {"interactive", "json"},
+    {"interactive", "count"},
+    {"interactive", "unique"},
+    {"context", "json"},
+    {"context", "summary"},
+    {"toml", "json"},
+    {"all_", "toml"},
+    {"all_", "svg"},
+    {"all_", "csv"},
 )
 
 
@@ -32,26 +46,27 @@ def variable(parameter: Any) -> str:
 
 def from_variables(context: Any) -> set[str]:
     """Return the names of the parameters of a command whose values come from variables."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name for name, source in sources.items() if source is not None and source.name == "ENVIRONMENT"}
+    return {name for name in context.params if place(context, name) == "ENVIRONMENT"}
 
 
 def settle(context: Any, parameters: Iterable[Any]) -> None:
-    """Ignore the variables that exclude a typed option, and take a value with blanks as one value."""
-    variables, known = from_variables(context), {parameter.name: parameter for parameter in parameters}
-    for name in variables:
+    """Ignore what excludes an option that is given in an earlier place; take a variable with blanks as one value."""
+    known = {parameter.name: parameter for parameter in parameters}
+    for name in from_variables(context):
         if known[name].multiple:
             context.params[name] = [os.environ[variable(known[name])]]
     for rivals in RIVALS:
-        typed = {name for name in rivals & known.keys() if is_typed(context, name)}
-        for name in rivals & variables if typed else ():
-            context.params[name] = known[name].default
+        places = {name: place(context, name) for name in rivals & known.keys()}
+        first = next((each for each in PLACES if each in places.values()), None)
+        for name, own in places.items():
+            if own in PLACES and own != first:
+                context.params[name] = known[name].default
 
 
-def is_typed(context: Any, name: str) -> bool:
-    """Return whether an option is on the command line."""
+def place(context: Any, name: str) -> str:
+    """Return where the value of an option comes from: one of PLACES, DEFAULT, or another of typer's names."""
     source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    return source.name if source else ""
 
 
 @contextmanager
@@ -61,7 +76,9 @@ def named_in_errors(context: Any, parameters: Iterable[Any]) -> Iterator[None]:
         yield
     except CharRNNError as error:
         message = str(error)
-        flags = {f"{flag} ": p for p in parameters for flag in p.opts if p.name and not is_typed(context, p.name)}
+        flags = {
+            f"{flag} ": p for p in parameters for flag in p.opts if p.name and place(context, p.name) != "COMMANDLINE"
+        }
         named = {variable(p) for flag, p in flags.items() if flag in f"{message} ".replace(":", " ")}
         given = sorted(named - {""})
         if not given:

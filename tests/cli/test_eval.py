@@ -227,7 +227,7 @@ def test_a_model_trained_by_soap_learns_in_its_bases_which_an_exported_one_lacks
 def test_a_model_that_has_been_replaced_by_another_network_has_no_bases_for_it(model: Path) -> None:
     loaded = load("a")
     ok("train", "a.txt", *NETWORK, "--hidden-size", 5, "--steps", 1, "-m", "a", "--force", "-q")
-    with pytest.raises(CheckpointError, match="a: has been replaced by another network: run the command again"):
+    with pytest.raises(CheckpointError, match="a: has been replaced by another network: load it again"):
         _ = loaded.bases
 
 

@@ -84,8 +84,11 @@ def test_the_command_writes_both_files(model: Path) -> None:
     ("args", "words"),
     [
         (("a", "--svg", "none/loss.svg"), "--svg none/loss.svg: must be a file in an existing folder"),
-        (("a", "--csv", "checkpoints/a.npz"), "--csv checkpoints/a.npz: is the model itself"),
+        (("a", "--csv", "checkpoints/a.npz"), "--csv checkpoints/a.npz: is in use by this command"),
+        (("a", "--csv", "a.txt"), "--csv a.txt: is in use by this command"),
+        (("a", "--csv", "b", "--svg", "b"), "b: is in use by this command"),
         (("a", "--csv", "-"), "--csv -: must be a file"),
+        (("a", "--csv", "checkpoints/b.npz"), "--csv checkpoints/b.npz: is the name of a model"),
         (("--all", "--svg", "x.svg"), "--all lists every model"),
     ],
 )

@@ -207,6 +207,11 @@ def test_a_stop_that_cannot_be_written_is_noted() -> None:
     assert hint in ok(*line, "--stop", r"\n", "--stop", "e", "-q").err
 
 
+def test_stdin_is_read_for_one_option_alone() -> None:
+    line = ("sample", "-m", "a", "--prompt-file", "-", "--regex-file", "-")
+    refused(charrnn(*line, input=b"a"), 2, "--prompt-file and --regex-file: only one of them can read stdin")
+
+
 def test_an_endless_sample_whose_stop_cannot_be_written_is_refused() -> None:
     line = ("sample", "-n", -1, "--seed", 1, "-m", "a", "--stop", r"\n")
     refused(charrnn(*line), 2, r"--stop \n: never written", "$'\\n'", "would never end")

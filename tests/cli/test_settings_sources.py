@@ -1,4 +1,5 @@
 import tomllib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,8 +18,11 @@ from tests.helpers.command import NETWORK, charrnn, ok, refused
 
 def context(*names: str) -> Any:
     """Return a stand-in for typer's context of a command with these options and an argument `corpus`."""
-    options = [SimpleNamespace(name=name, opts=[f"--{name.replace('_', '-')}"], nargs=1) for name in names]
-    corpus = SimpleNamespace(name="corpus", opts=["corpus"], nargs=-1)
+    options = [
+        SimpleNamespace(name=name, opts=[f"--{name.replace('_', '-')}"], nargs=1, multiple=name == "ignore")
+        for name in names
+    ]
+    corpus = SimpleNamespace(name="corpus", opts=["corpus"], nargs=-1, multiple=False)
     return SimpleNamespace(default_map=None, command=SimpleNamespace(params=[*options, corpus]))
 
 
@@ -45,6 +49,7 @@ def test_a_file_overrides_a_preset_in_either_order(tmp_path: Path, file_first: b
         ("lr = [1]", "lr must be one value"),
         ("lr = 1979-05-27", "lr must be one value"),
         ('corpus = "a.txt"', "corpus must be a list"),
+        ('ignore = "[0-9]+"', "ignore must be a list"),
         ("lr = ", "not a TOML file"),
         ("lr = 1\nlr = 2", "not a TOML file"),
     ],
@@ -53,7 +58,7 @@ def test_an_entry_that_is_no_option_is_refused(tmp_path: Path, text: str, words:
     path = tmp_path / "a.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=f"--config {path}: {words}"):
-        use_file(context("lr", "preset"), str(path))
+        use_file(context("lr", "preset", "ignore"), str(path))
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -87,6 +92,15 @@ def test_a_preset_is_noted_and_overridden(work: Path) -> None:
     refused(charrnn("train", "--preset", "slow"), 2, "--preset slow: must be fast or best")
 
 
+def test_a_given_option_overrides_what_excludes_it_in_a_preset_or_a_file(work: Path) -> None:
+    small = ("--hidden-size", 8, "--embed-size", 8, "--steps", 1, "--batch-size", 2, "--seq-len", 8, "--json", "-q")
+    line = ("train", "a.txt", "--preset", "best", *small, "--force")
+    typed_rate = ok(*line, "--variational-dropout", 0.25).start
+    from_variable = ok(*line, env={"CHARRNN_VARIATIONAL_DROPOUT": "0.25"}).start
+    for start in (typed_rate, from_variable):
+        assert (start["dropout"], start["variational_dropout"], start["ensemble"]) == (0, 0.25, 4)
+
+
 def test_values_of_a_file_are_checked_like_those_of_the_command_line(work: Path) -> None:
     Path("s.toml").write_text('lr = "x"\n')
     refused(charrnn("train", "a.txt", "--config", "s.toml"), 2, "--lr x: must be a number")
@@ -99,6 +113,48 @@ def test_the_settings_that_info_writes_give_the_same_model(trained: Run, model: 
     assert Path("checkpoints/again.npz").read_bytes() == model.read_bytes()
 
 
+def test_they_include_the_start_of_the_run_and_what_it_ignores(model: Path) -> None:
+    Path("b.txt").write_text("".join(f"{n} hens and {n % 7} foxes\n" for n in range(400)))
+    line = ("train", "b.txt", *NETWORK, "--lines", "--ignore", "[0-9]+", "--ignore", "and .", "--steps", 2, "-q")
+    ok(*line, "-m", "b")
+    for init_from in ("none", "b"):
+        ok(
+            "train",
+            "b.txt",
+            "--init-from",
+            init_from,
+            "--ignore",
+            "f",
+            "--lines",
+            "--steps",
+            2,
+            "-q",
+            "-m",
+            "c",
+            "--force",
+        )
+        Path("s.toml").write_text(ok("info", "--toml", "c").text)
+        ok("train", "b.txt", "--config", "s.toml", "-m", "d", "-q", "--force")
+        assert Path("checkpoints/d.npz").read_bytes() == Path("checkpoints/c.npz").read_bytes()
+    values = tomllib.loads(ok("info", "--toml", "b").text)
+    assert (values["init-from"], values["ignore"]) == ("none", ["[0-9]+", "and ."])
+    assert tomllib.loads(ok("info", "--toml", "c").text)["init-from"] == "checkpoints/b.npz"
+
+
+def test_what_is_typed_replaces_the_start_of_a_file_and_an_activation_for_another_cell(model: Path) -> None:
+    Path("s.toml").write_text('init-from = "a"\ncell = "rnn"\nactivation = "relu"\nsteps = 1\n')
+    start = ok(
+        "train", "a.txt", "--config", "s.toml", "--cell", "lstm", "--hidden-size", 9, "-m", "b", "--json", "-q"
+    ).start
+    assert (start["cell"], start["hidden_size"], start["init_from"]) == ("lstm", 9, None)
+
+
+def test_names_of_texts_are_one_comment_and_cannot_set_options(trained: Run) -> None:
+    state = CheckpointStore(trained.model).load()
+    state.origin = replace(state.origin, sources=("a.txt\nforce = true\n#", "b\udcff.txt"))
+    assert "force" not in tomllib.loads(toml_text(state))
+
+
 def test_the_settings_of_a_model_are_toml(trained: Run) -> None:
     state = CheckpointStore(trained.model).load()
     text = toml_text(state)
@@ -106,5 +162,5 @@ def test_the_settings_of_a_model_are_toml(trained: Run) -> None:
     assert text.startswith("# charrnn train a.txt --config FILE\n")
     assert (values["hidden-size"], values["steps"], values["lines"]) == (16, 40, False)
     assert "activation" not in values  # train refuses it for gated cells
-    assert {name.replace("-", "_") for name in values} <= {*SETTINGS, "steps"}
+    assert {name.replace("-", "_") for name in values} <= {*SETTINGS, "steps", "init_from"}
     assert str(NETWORK[0]) in {f"--{name}" for name in values}

@@ -37,6 +37,22 @@ def test_a_typed_mode_of_eval_beats_the_variable_of_another(model: Path) -> None
     assert result == ok("eval", "--next", 1, "-q", "a.txt")
 
 
+@pytest.mark.parametrize(
+    ("env", "args"),
+    [
+        ({"CHARRNN_AGAINST_BASELINES": "1"}, ("--lines",)),
+        ({"CHARRNN_AGAINST": "a"}, ("--per-char",)),
+        ({"CHARRNN_AGAINST": "a"}, ("--lines", "--threshold", 4)),
+        ({"CHARRNN_SUMMARY": "3"}, ("--lines", "--against", "a")),
+        ({"CHARRNN_JSON": "1"}, ("--lines", "--threshold", 4, "--context", 2)),
+    ],
+)
+def test_a_typed_option_of_eval_beats_the_variable_of_one_that_excludes_it(
+    env: dict[str, str], args: tuple[object, ...], model: Path
+) -> None:
+    assert ok("eval", "-m", "a", "-q", "a.txt", *args, env=env) == ok("eval", "-m", "a", "-q", "a.txt", *args)
+
+
 def test_a_resume_keeps_the_network_of_its_file(trained: Run, model: Path) -> None:
     before = model.read_bytes()
     env = {"CHARRNN_HIDDEN_SIZE": "99", "CHARRNN_SEED": "7", "CHARRNN_CELL": "lstm"}
@@ -61,6 +77,22 @@ def test_a_variable_with_the_name_of_a_command_acts_on_it_alone_and_comes_first(
     assert ok(*line, env=env) == ok(*line, "--seed", 8)
     failed = charrnn("train", "a.txt", "-q", env={"CHARRNN_TRAIN_HIDDEN_SIZE": "big", "CHARRNN_HIDDEN_SIZE": "8"})
     refused(failed, 2, "(CHARRNN_TRAIN_HIDDEN_SIZE in the environment)")
+
+
+def test_a_named_model_beats_the_variable_of_the_model(model: Path) -> None:
+    env = {"CHARRNN_MODEL": "nothere"}
+    assert ok("sample", "a", "-n", 9, "--seed", 1, "-q", env=env) == ok("sample", "a", "-n", 9, "--seed", 1, "-q")
+    assert ok("info", "a", "--toml", env=env) == ok("info", "a", "--toml")
+    assert ok("info", "--all", env=env).text.startswith("a\t")
+
+
+def test_a_resume_keeps_what_variables_of_other_runs_would_change(trained: Run, model: Path) -> None:
+    before = model.read_bytes()
+    Path("s.toml").write_text('hidden-size = 99\nseed = 7\nignore = ["[0-9]"]\n')
+    for env in ({"CHARRNN_PRESET": "fast"}, {"CHARRNN_CONFIG": "s.toml"}, {"CHARRNN_IGNORE": "[0-9]"}):
+        ok("train", "a.txt", "--steps", 40, "--resume", "-q", env=env)
+        assert model.read_bytes() == before
+    refused(charrnn("train", "a.txt", "--steps", 40, "--resume", "-q", "--preset", "fast"), 1, "--optimizer was adamw")
 
 
 def test_a_value_with_blanks_is_one_value(model: Path) -> None:
