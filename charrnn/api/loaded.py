@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from charrnn.core.config import TrainConfig
 from charrnn.core.errors import CheckpointError
 from charrnn.core.model import CharRNN
 from charrnn.core.ops import Array, Ids
-from charrnn.core.state import Origin
+from charrnn.core.state import Origin, TrainState
 from charrnn.core.vocab import Vocab
 
 
@@ -39,18 +41,24 @@ class LoadedModel:
 
         return own_text(self.name, self.network.config, self.config, self.vocab, self.origin, to_score, option, note)
 
+    def run(self) -> TrainState:
+        """Read the run in its file; raises CheckpointError if the file has another network by now."""
+        from charrnn.checkpoint.store import CheckpointStore
+
+        state = CheckpointStore(self.path).load()
+        best = state.best_model
+        if best.config != self.network.config or not np.array_equal(best.vector, self.network.vector):
+            raise CheckpointError(f"{self.name}: has been replaced by another network: load it again")
+        return state
+
     @cached_property
     def bases(self) -> Array | None:
         """The slot Q of SOAP in its file, in which dynamic evaluation learns; None if there is none.
 
         Raises CheckpointError if the file has been replaced by another network since it was read.
         """
-        from charrnn.checkpoint.store import CheckpointStore
-
-        state = CheckpointStore(self.path).load()
-        if state.model.config != self.network.config:
-            raise CheckpointError(f"{self.name}: has been replaced by another network: run the command again")
-        return state.slots.get("Q")
+        Q = self.run().slots.get("Q")
+        return Q if Q is not None and Q.any() else None  # there are none before the first step
 
     def training_text(self, option: str, note: Callable[[str], None]) -> Ids:
         """Read the text that it was trained on again, for an option that needs it."""

@@ -34,6 +34,7 @@ from charrnn.api.sampling import (
 from charrnn.checkpoint.export import torch_state_dict
 from charrnn.checkpoint.paths import english_model, is_english, model_path
 from charrnn.checkpoint.store import CheckpointStore
+from charrnn.core.config import require
 from charrnn.core.errors import CharRNNError, CheckpointError, UsageError
 from charrnn.core.ops import Array, Ids
 from charrnn.core.score import Score, bits
@@ -212,7 +213,8 @@ class Model(LoadedModel):
 
         figure, patterns = named_figure(score), self.origin.ignore if ignore is None else several(ignore)
         scorer = LineScorer(self.network, self.vocab, tuple(filter(None, patterns)))
-        blocks = [as_read(lines, "lines")] if isinstance(lines, str) else map(whole_line, lines)
+        own = [as_read(lines, "lines")] if isinstance(lines, str) else map(whole_line, lines)
+        blocks = ["".join(own)] if isinstance(lines, Sequence) else own  # an iterator gives one line at a time
 
         def scored() -> Generator[Line, None, None]:
             for batch in line_batches(blocks):
@@ -259,12 +261,13 @@ class Model(LoadedModel):
         """
         from charrnn.evaluation.anomaly import named_figure, threshold_of
 
-        name, kept = named_figure(score).name, CheckpointStore(self.path).load().thresholds
-        if name not in kept:
+        require(0 < number(rate, "rate") < 1, "rate", rate, "above 0 and below 1")
+        name, kept = named_figure(score).name, self.run().thresholds
+        if not kept.get(name):
             names = " or ".join(f"--score {each}" for each in kept)
             advice = f"use {names}" if kept else "train with --lines and held-out lines to the end, or give a number"
             raise CheckpointError(f"{self.path}: has no calibrated threshold for --score {name}: {advice}")
-        return threshold_of(kept[name], number(rate, "rate"))
+        return threshold_of(kept[name], rate)
 
     # ---- its training, and its file ----
 
@@ -292,6 +295,7 @@ class Model(LoadedModel):
 
         name = fspath(target)
         path = model_path(name, "target")
+        self.run()  # raises if the file has another network by now
         save_copy(self.path, path, force)
         return load_file(path, name)
 
@@ -306,6 +310,7 @@ class Model(LoadedModel):
         """
         from charrnn.checkpoint.targets import export_model
 
+        self.run()  # raises if the file has another network by now
         export_model(self.path, fspath(target), dtype, force)
         return Path(target)
 

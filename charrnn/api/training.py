@@ -168,7 +168,7 @@ def prepared(texts: Sequence[str | PathLike[str]], options: Mapping[str, Any]) -
         resume,
         bool(options.get("force")),
         options.get("init_from"),
-        several(options.get("ignore", ())),
+        several(options.get("ignore") or ()),
     )
     save_every = str(options.get("save_every", "30s"))
     Timer(save_every, "save_every")

@@ -7,7 +7,7 @@ import copy
 import json
 import math
 from dataclasses import fields
-from itertools import chain
+from itertools import chain, pairwise
 from types import UnionType
 from typing import Any, get_args
 
@@ -86,7 +86,11 @@ def check_values(manifest: dict[str, Any]) -> None:
     """Raise ValueError for values of optional keys that their types allow and their meanings do not."""
     check(manifest["weights"] in WEIGHTS, "its weights have an unknown type")
     check(manifest["seconds"] is None or manifest["seconds"] >= 0, "its time is negative")
-    check(all(len(pair) == 2 for pairs in manifest["thresholds"].values() for pair in pairs), "a threshold is no pair")
+    for pairs in manifest["thresholds"].values():
+        check(all(len(pair) == 2 for pair in pairs), "a threshold is no pair")
+        rates = [rate for rate, _ in pairs]
+        falling = len(rates) > 1 and rates[-1] > 0 and all(a > b for a, b in pairwise(rates))
+        check(falling or not pairs, "the rates of its thresholds do not fall")
 
 
 def check_strings(manifest: dict[str, Any]) -> None:

@@ -112,10 +112,15 @@ function idsOf(text) {  // and the characters that the model does not know
   return [ids, [...strange]];
 }
 
+const copied = state => state.map(net => net.map(parts => parts.map(part => part.slice())));
+let known = null;  // the ids of the last prompt, and the state and logits after it: of a longer one the rest is read
+
 function afterPrompt() {
-  const state = newState(), [ids, strange] = idsOf($("prompt").value);
-  let logits = readCharacter(startId, state);
-  for (const id of ids) logits = readCharacter(id, state);
+  const [ids, strange] = idsOf($("prompt").value);
+  const longer = known?.ids.every((id, i) => id === ids[i]), state = longer ? known.state : newState();
+  let logits = longer ? known.logits : readCharacter(startId, state);
+  for (const id of ids.slice(longer ? known.ids.length : 0)) logits = readCharacter(id, state);
+  known = { ids, state: copied(state), logits };
   return { state, logits, strange };
 }
 
@@ -130,7 +135,7 @@ function showNext(logits) {
     const row = document.createElement("tr"), bar = document.createElement("span");
     for (const text of [SIGNS[characters[i]] ?? characters[i], `${(100 * p[i]).toFixed(1)} %`, ""]) row.insertCell().textContent = text;
     bar.className = "bar";
-    bar.style.width = `${Math.round(200 * p[i])}px`;
+    bar.style.width = `${100 * p[i]}%`;
     row.cells[2].append(bar);
     return row;
   }));
@@ -159,16 +164,18 @@ function write() {
   prompt.textContent = $("prompt").value;
   $("text").replaceChildren(prompt);
   $("stop").disabled = false;
-  $("status").textContent = strange.length ? `Left out ${strange.join(" ")}, which the model does not know.` : "Writing.";
+  const note = strange.length ? ` Left out ${strange.join(" ")}, which the model does not know.` : "";
+  $("status").textContent = `Writing.${note}`;
   const tick = () => {
-    for (const end = performance.now() + 12; run === mine && count < length && performance.now() < end; count++) {
+    if (run !== mine) return;
+    for (const end = performance.now() + 12; count < length && performance.now() < end; count++) {
       const id = draw(logits, Number($("temperature").value), Number($("top-p").value));
       append(id, logits);
       logits = readCharacter(id, state);
     }
     showNext(logits);
-    if (run === mine && count < length) return void setTimeout(tick);
-    if (run === mine) stop(`${count} characters, ${Math.round(count / (performance.now() - start) * 1000)} per second.`);
+    if (count < length) return void setTimeout(tick);
+    stop(`${count} characters, ${Math.round(count / (performance.now() - start) * 1000)} per second.${note}`);
   };
   tick();
 }
@@ -194,4 +201,4 @@ const given = new URLSearchParams(location.hash.slice(1));
 for (const [name, value] of given) if (["prompt", "temperature", "top-p", "length"].includes(name)) $(name).value = value;
 for (const id of ["temperature", "top-p"]) $(id).dispatchEvent(new Event("input"));
 if (given.has("surprisal")) $("surprisal").click();
-if (given.size) write(); else showNext(afterPrompt().logits);
+if ([...given].length) write(); else showNext(afterPrompt().logits);

@@ -1,9 +1,12 @@
 """Models in other files: a copy of a whole run, and what others can use."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from charrnn.checkpoint.export import safetensors_bytes, weights_alone
 from charrnn.checkpoint.page import model_page
+from charrnn.checkpoint.paths import folder
 from charrnn.checkpoint.store import CheckpointStore, save_bytes, save_text
 from charrnn.core.errors import CheckpointError, UsageError
 
@@ -45,6 +48,9 @@ def save_copy(source: Path, target: Path, force: bool) -> None:
     """Write the whole run in a file to another one; raises CheckpointError for one that exists, unless `force`."""
     store = new_file(source, str(target), force)
     state = CheckpointStore(source).load()
+    if store.path.parent == Path(os.path.realpath(folder())):  # which a run makes too
+        with suppress(OSError):  # the lock says what is wrong
+            store.path.parent.mkdir(exist_ok=True)
     with store.lock():
         store.save(state)
 

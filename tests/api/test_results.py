@@ -55,6 +55,9 @@ def test_the_threshold_is_that_of_the_alarms_of_the_command(work: Path) -> None:
     )
     with pytest.raises(CheckpointError, match="has no calibrated threshold for --score peak:3"):
         model.threshold(score="peak:3")
+    for rate in (0, 1, -0.5):
+        with pytest.raises(UsageError, match=f"rate {rate}: must be above 0 and below 1"):
+            model.threshold(rate)
 
 
 def test_surprisal_is_that_of_per_char(loaded: charrnn.Model) -> None:
@@ -93,6 +96,22 @@ def test_a_copy_is_a_whole_run(loaded: charrnn.Model) -> None:
         loaded.save("a", force=True)
     loaded.save(Path("checkpoints/b.npz"), force=True)
     assert CheckpointStore(charrnn.train(model="b", resume=True, more=1).path).load().step == 41
+
+
+def test_a_copy_of_the_english_model_makes_the_folder_of_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert charrnn.load("english").save("mine").path == Path("checkpoints/mine.npz")
+
+
+def test_a_file_that_has_another_network_by_now_is_not_taken_for_the_loaded_one(loaded: charrnn.Model) -> None:
+    charrnn.train(model="a", resume=True, more=40, lr=0.01)
+    for use in (loaded.threshold, lambda: loaded.save("b"), lambda: loaded.export("m.html")):
+        with pytest.raises(CheckpointError, match="a: has been replaced by another network: load it again"):
+            use()
+    assert not Path("checkpoints/b.npz").exists()
+    assert not Path("m.html").exists()
 
 
 @pytest.mark.parametrize(

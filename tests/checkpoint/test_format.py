@@ -44,6 +44,8 @@ def checkpoints(draw: st.DrawFn) -> TrainState:
     text, amount = st.text(max_size=9), st.floats(0, 1e9)
     name, word = text.filter(lambda name: "\0" not in name), text.filter(str.isprintable)
     step, unknown = draw(st.integers(1, 2**53 - 1)), draw(st.booleans())
+    rates = st.sets(st.floats(1e-9, 1), min_size=2, max_size=3)
+    thresholds = rates.map(lambda found: [[rate, 9 * rate] for rate in sorted(found, reverse=True)]) | st.just([])
     steps = st.integers(1, step)
     symbols = draw(st.sets(st.characters(codec="utf-8") | st.sampled_from("\0\n\U0010ffff"), min_size=1, max_size=5))
     newline = sorted(symbols).index("\n") if "\n" in symbols else None
@@ -92,7 +94,7 @@ def checkpoints(draw: st.DrawFn) -> TrainState:
         draw(st.none() | name),
         rng.uniform(0, 9, sums).tolist(),
         draw(st.none() | amount),
-        draw(st.dictionaries(text, st.lists(st.lists(amount, min_size=2, max_size=2), max_size=3), max_size=2)),
+        draw(st.dictionaries(text, thresholds, max_size=2)),
         draw(st.booleans()),
     )
 
@@ -130,7 +132,9 @@ def test_keys_with_their_usual_values_are_left_out(state: TrainState) -> None:
     assert keys(state) == set()
     lines = replace(state.config, holdout="lines", held_out=9, encoding_errors="replace")
     ignoring = replace(state.origin, ignore=(r"\d+",))
-    full = replace(state, config=lines, origin=ignoring, seconds=0.0, thresholds={"sum": [[0.01, 9.5]]}, unlike=True)
+    full = replace(
+        state, config=lines, origin=ignoring, seconds=0.0, thresholds={"sum": [[0.5, 7.0], [0.01, 9.5]]}, unlike=True
+    )
     assert keys(full) == {*OPTIONAL, *OPTIONAL_SETTINGS} - {"weights"}
     np.testing.assert_equal(plain(copy_of(full)), plain(full))
 

@@ -69,7 +69,8 @@ ENTRIES: dict[str, list[object]] = {  # by the path of the manifest's entry
     "sha256/last": ["0" * 64, None, MISSING],
     "sha256/more": ["0" * 64],
     "seconds": [-1.0, 1, "1.0", True, []],
-    "thresholds": [None, [], {"mean": 1.0}, {"mean": [1.0]}, {"mean": [[1.0]]}, {"mean": [[1.0, 2]]}],
+    "thresholds": [None, [], {"mean": 1.0}, {"mean": [1.0]}, {"mean": [[1.0]]}, {"mean": [[1.0, 2]]}]
+    + [{"mean": pairs} for pairs in ([[0.5, 1.0]], [[0.5, 1.0], [0.5, 2.0]], [[0.5, 1.0], [0.0, 2.0]])],
     "unlike": [None, 0, "true"],
     "ignore": [None, "x", [1], {}],
     "weights": ["<f4", "<f2", "<f8", "", 4, []],  # the file has other members

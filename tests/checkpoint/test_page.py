@@ -103,6 +103,9 @@ def test_a_page_draws_from_the_filtered_probabilities_and_names_unknown_characte
     rng = np.random.default_rng(0)
     expected = "".join(c for c, _ in zip(continuation(model, vocab, "ab", rng, 0.0), range(300), strict=False))
     assert found["text"] == "aéb" + expected  # the likeliest symbol alone has more than 5 %
+    assert re.fullmatch(
+        r"300 characters, \d+ per second\. Left out é, which the model does not know\.", found["status"]
+    )
     assert found["next"].startswith("CharacterProbability")
     assert found["next"].count("%") == 8
 
