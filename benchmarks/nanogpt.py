@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.parallel.cores import core_count
+
 try:
     import torch
     from torch import nn
@@ -109,6 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="nanoGPT's recipe for a CPU.")
     parser.add_argument("text", type=Path, metavar="TEXT", help="its last tenth is held out")
     text = parser.parse_args().text.read_text("utf-8")
+    torch.set_num_threads(core_count())  # benchmarks/__init__.py has limited it to one
     torch.manual_seed(1337)
     started = time.perf_counter()
     characters = {character: i for i, character in enumerate(sorted(set(text)))}

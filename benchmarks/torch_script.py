@@ -7,12 +7,13 @@ number of validations, and prints the path of the weights it wrote.
 """
 
 import math
-import os
 import sys
 from pathlib import Path
 
 import torch
 from torch.nn.functional import cross_entropy
+
+from charrnn.parallel.cores import core_count
 
 B, T, H, D, L, LR, WARMUP, PARTS = 32, 64, 256, 64, 2, 4e-3, 50, 128
 
@@ -48,7 +49,7 @@ def validate(network: Network, columns: torch.Tensor) -> float:
 
 def main(text: str, out: str, steps: int) -> None:
     """Train on a text for a number of steps; write the weights and print their path."""
-    torch.set_num_threads(os.cpu_count() or 1)  # left alone, this release computed all of it on one core
+    torch.set_num_threads(core_count())  # benchmarks/__init__.py has limited it to one
     characters = Path(text).read_text("utf-8")
     vocabulary = {c: i for i, c in enumerate(sorted(set(characters)))}
     ids = torch.tensor([vocabulary[c] for c in characters])

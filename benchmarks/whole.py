@@ -4,8 +4,8 @@
     python -m benchmarks.whole                    # 2,000 steps on 1 MB, four minutes on two cores
     python -m benchmarks.whole --steps 500
 
-Both train the same network with the same number of steps, windows and validations, each in a process of its own, with
-the variables of a user's shell. PyTorch uses all cores, as it does by default.
+Both train the same network with the same optimizer and numbers of steps, windows and validations, each in a process of
+its own, with the variables of a user's shell. PyTorch uses all cores, as it does by default.
 """
 
 import argparse
@@ -36,6 +36,7 @@ def commands(folder: Path, steps: int) -> dict[str, list[str]]:
         "charrnn train": [
             *(sys.executable, "-c", "from charrnn.__main__ import main; main()", "train", text),
             *("-m", str(folder / "model.npz"), "--steps", str(steps), "--init-from", "none", "-q"),
+            *("--optimizer", "adamw", "--eval-every", str(max(1, steps // 10))),  # as the script has it
         ],
         "PyTorch": [sys.executable, "-m", "benchmarks.torch_script", text, str(folder / "model.pt"), str(steps)],
     }
