@@ -17,9 +17,9 @@ help:
 	@echo "make docs   write the tables of options in docs/cli.md, and the manual pages"
 	@echo "make package  build the wheel and the sdist in dist/, and check them"
 	@echo "make site   build the pages in site/"
-	@echo "make bench  measure speed and memory beside PyTorch, 7 minutes"
+	@echo "make bench  measure speed and memory beside PyTorch, a quarter of an hour"
 	@echo "make cluster  train on hosts that are network namespaces, kill ranks, cut hosts off, as root"
-	@echo "make torture  try for half an hour to make it lose something, and print the table that README quotes"
+	@echo "make torture  try for hours to make it lose something, and print the table of tests/robustness/README.md"
 
 demo: $(VENV)/.runs
 	$(VENV)/bin/charrnn train --model checkpoints/demo.npz --time 60s --force
