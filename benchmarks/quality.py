@@ -61,8 +61,8 @@ ROWS = {
     "1200": Row("the defaults, 1,200 steps", "--steps 1200", "--steps 1200"),
     "150s": Row("the defaults, 150 seconds", "--time 150s", "--time 150s"),
     "10m": Row(
-        "10 minutes",
-        "--time 10m",
+        "two networks, 10 minutes",
+        "--time 10m --ensemble 2 --lr 0.004",
         "--time 10m --ensemble 2 --dropout 0.1 --lr 0.005",
     ),
     "60m": Row(
