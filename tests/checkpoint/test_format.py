@@ -45,7 +45,8 @@ def checkpoints(draw: st.DrawFn) -> TrainState:
     name, word = text.filter(lambda name: "\0" not in name), text.filter(str.isprintable)
     step, unknown = draw(st.integers(1, 2**53 - 1)), draw(st.booleans())
     rates = st.sets(st.floats(1e-9, 1), min_size=2, max_size=3)
-    thresholds = rates.map(lambda found: [[rate, 9 * rate] for rate in sorted(found, reverse=True)]) | st.just([])
+    falling = rates.map(lambda found: [[rate, 9 * rate] for rate in sorted(found, reverse=True)])
+    thresholds = falling | st.just(list[list[float]]())
     steps = st.integers(1, step)
     symbols = draw(st.sets(st.characters(codec="utf-8") | st.sampled_from("\0\n\U0010ffff"), min_size=1, max_size=5))
     newline = sorted(symbols).index("\n") if "\n" in symbols else None
