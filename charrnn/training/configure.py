@@ -20,7 +20,7 @@ from charrnn.core.vocab import UNKNOWN, Vocab
 from charrnn.data.corpus import Corpus, is_text_of
 from charrnn.data.holdout import Holdout
 from charrnn.data.reading import Reading
-from charrnn.data.sources import shown
+from charrnn.data.sources import expand, shown
 from charrnn.evaluation.batched import BatchedScorer, Span
 from charrnn.parallel.products import single_threaded_products
 from charrnn.training.defaults import (
@@ -186,7 +186,8 @@ def resumed_config(state: TrainState, text: Corpus, given: dict[str, Any], budge
         sizes = f"({state.origin.chars:,} characters, here are {len(text.ids):,})"
         advice = "--resume needs that text; for another one, or one that has grown, start a new model with --init-from"
         raise ResumeError(f"{shown(text.sources)}: not the text that the model was trained on {sizes}: {advice}")
-    if text.held_out != config.held_out or (config.holdout == "each" and len(text.sources) < len(state.origin.sources)):
+    fewer = config.holdout == "each" and len(expand(text.sources, [])) < len(state.origin.sources)
+    if fewer or text.held_out != config.held_out:
         same = "the same characters in other files, and a part of each file is held out: name the same files"
         raise ResumeError(f"{shown(text.sources)}: {same}")
     config = replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE})

@@ -334,6 +334,8 @@ def test_a_resume_does_not_train_on_what_was_held_out_of_each_text(work: Path) -
     Path("moved").mkdir()
     Path("a.txt").rename("moved/a.txt")
     ok(*line, "--steps", 5, "moved/a.txt", "b.txt")
+    Path("b.txt").rename("moved/b.txt")
+    ok(*line, "--steps", 6, "moved")
 
 
 def test_a_held_out_part_unlike_the_rest_is_told_and_gives_no_advice(work: Path) -> None:
